@@ -1,0 +1,92 @@
+"""Gates: evidence, limits, verdict. Pure; protocol section 6."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict
+
+from midflight.core.plan import GateName, Limits
+
+
+class Evidence(BaseModel):
+    """What was measured, at one moment. Ages and lags in seconds; None means never measured."""
+
+    model_config = ConfigDict(frozen=True)
+
+    gathered_at: str
+    epoch: int
+    stage: str
+    parity_age_seconds: float | None = None
+    parity_run: str = ""
+    documents_compared: int = 0
+    mismatches: int = 0
+    quarantine_open: int = 0
+    quarantine_waived: int = 0
+    lag_seconds: float | None = None
+    feed_window_seconds: float | None = None
+    rebuilt_equal: int = 0
+    """Documents rebuilt from rows that were equal to their source: the proof of the way back."""
+    constraints_pending: int = 0
+    """Foreign keys or indexes of the plan that are not there or not valid yet."""
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits that an approval names: any change of the evidence changes it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+
+class Verdict(BaseModel):
+    """Go, or the reasons why not."""
+
+    model_config = ConfigDict(frozen=True)
+
+    gate: GateName
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def go(self) -> bool:
+        """Whether nothing stands in the way."""
+        return not self.reasons
+
+
+NEEDS_QUARANTINE_EMPTY: frozenset[GateName] = frozenset({"cutover"})
+AFTER_THE_FLIP: frozenset[GateName] = frozenset({"retire", "decommission"})
+
+
+def judge(gate: GateName, evidence: Evidence, limits: Limits) -> Verdict:
+    """Hold the evidence against the limits."""
+    checks = () if gate in AFTER_THE_FLIP else _before_the_flip(evidence, limits)
+    quarantine = _quarantine(evidence) if gate in NEEDS_QUARANTINE_EMPTY else ()
+    return Verdict(gate=gate, reasons=(*checks, *quarantine))
+
+
+def _before_the_flip(evidence: Evidence, limits: Limits) -> Iterator[str]:
+    yield from _parity(evidence, limits)
+    if evidence.lag_seconds is None:
+        yield "the tail has not reported its lag yet"
+    elif evidence.lag_seconds > limits.lag_seconds:
+        yield f"the tail lags {evidence.lag_seconds:.1f} s, the limit is {limits.lag_seconds:g} s"
+    window = evidence.feed_window_seconds
+    if window is not None and window < limits.feed_window_seconds:
+        yield f"the source holds only {window:.0f} s of changes, the limit is {limits.feed_window_seconds} s"
+    if evidence.constraints_pending:
+        yield f"{evidence.constraints_pending} constraints or indexes of the plan are not valid yet"
+
+
+def _parity(evidence: Evidence, limits: Limits) -> Iterator[str]:
+    age = evidence.parity_age_seconds
+    if age is None:
+        yield "parity was never checked in full"
+    elif age > limits.parity_fresh_seconds:
+        yield f"parity is {age:.0f} s old, the limit is {limits.parity_fresh_seconds} s"
+    if evidence.mismatches:
+        yield f"{evidence.mismatches} settled mismatches are open"
+    if age is not None and evidence.rebuilt_equal < evidence.documents_compared - evidence.mismatches:
+        yield "the reverse mapping is not proven for every compared document"
+
+
+def _quarantine(evidence: Evidence) -> Iterator[str]:
+    if evidence.quarantine_open:
+        yield f"{evidence.quarantine_open} documents are in quarantine: waive each by name, or fix and retry it"

@@ -1,0 +1,97 @@
+"""Every error Midflight raises, in one hierarchy.
+
+Each class says whether trying again can help (`retryable`) and each instance says what happened, where, and what to
+do next: `str(error)` is ready to be shown to an operator.
+"""
+
+from __future__ import annotations
+
+
+class MidflightError(Exception):
+    """Base of all our errors: what happened, and what to do next."""
+
+    retryable = False
+
+    def __init__(self, what: str, *, next_step: str = "") -> None:
+        super().__init__(f"{what} {next_step}".strip())
+        self.what = what
+        self.next_step = next_step
+
+
+class PlanError(MidflightError):
+    """The plan cannot be used as it stands; only an edit of the plan helps."""
+
+
+class SettingsError(MidflightError):
+    """A setting is missing or unusable; the message names the environment variable."""
+
+
+# --- the source -------------------------------------------------------------------------------------------------
+
+
+class SourceError(MidflightError):
+    """The source refused or cannot do what we need."""
+
+
+class SourceUnavailable(SourceError):
+    """The source does not answer now; trying again can help."""
+
+    retryable = True
+
+
+class SourceRefused(SourceError):
+    """Wrong password, missing privilege (the message names it), or no replica set."""
+
+
+class CollectionMissing(SourceError):
+    """A collection of the plan does not exist in the source."""
+
+
+class PositionLost(SourceError):
+    """The source no longer holds our position in its change feed; only a new capture and backfill help."""
+
+
+# --- the target -------------------------------------------------------------------------------------------------
+
+
+class TargetError(MidflightError):
+    """The target refused or cannot do what we need."""
+
+
+class TargetUnavailable(TargetError):
+    """The target does not answer now; trying again can help."""
+
+    retryable = True
+
+
+class TargetRefused(TargetError):
+    """Wrong password or missing privilege; the message names it."""
+
+
+class TargetNotOurs(TargetError):
+    """A target table exists with another shape, or holds rows that Midflight did not write."""
+
+
+class LedgerConflict(TargetError):
+    """The ledger belongs to another plan (fingerprint) of this domain."""
+
+
+class DomainUnknown(TargetError):
+    """The ledger holds no such domain."""
+
+
+# --- the protocol -----------------------------------------------------------------------------------------------
+
+
+class AuthorityMoved(MidflightError):
+    """The source is no longer the authority, or the epoch changed between draw and apply: nothing was written."""
+
+
+class Superseded(MidflightError):
+    """Another attempt already moved this checkpoint: nothing was written, this attempt must stop."""
+
+
+class DrainTimeout(MidflightError):
+    """The tail did not pass the given mark in time."""
+
+    retryable = True

@@ -1,0 +1,378 @@
+"""Ports: every I/O Midflight does, on one page. Adapters implement them, activities use them, drivers stay behind them.
+
+Documents cross as BSON bytes, keys as canonical bytes (`midflight.core.keys`), rows as tuples (`midflight.core.tables`).
+All raise `midflight.errors` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from midflight.core.gates import Evidence
+from midflight.core.outcome import Applied, Batch, Row, Ticket
+from midflight.core.plan import CollectionMap, Plan
+from midflight.core.phase import Stage
+
+# --- the source ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """Keys from `lower` (inclusive) to `upper` (exclusive) in BSON order, across types; None is open. Canonical key bytes."""
+
+    lower: bytes | None = None
+    upper: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check of `prepare`: what was looked at, whether it is good, and what to do if it is not."""
+
+    check: str
+    ok: bool
+    detail: str = ""
+    next_step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What the feed delivered in one go: keys by collection in order of arrival, the position after them.
+
+    `after` is opaque (the operation time to read causally after), None when nothing was delivered.
+    `mark` is the highest of our own marks among the events, or None. `events` counts everything delivered.
+    """
+
+    keys: dict[str, list[bytes]]
+    token: bytes
+    after: bytes | None
+    mark: int | None
+    events: int
+
+
+class SourceReader(Protocol):
+    """Reads documents; majority read concern."""
+
+    async def inspect(self, collections: Sequence[str]) -> list[Finding]:
+        """Reachable, replica set, collections exist, privileges, feed window: all findings, good and bad."""
+
+    async def count(self, collection: str) -> int:
+        """About how many documents the collection holds (from metadata)."""
+
+    async def size(self, collection: str) -> int:
+        """About how many bytes the collection's documents take, uncompressed."""
+
+    async def partitions(self, collection: str, parts: int) -> list[KeyRange]:
+        """At most `parts` ranges that cover every key of every BSON type, without overlap, in order."""
+
+    def read_range(
+        self, collection: str, keys: KeyRange, *, above: bytes | None, batch_size: int
+    ) -> AsyncIterator[bytes]:
+        """Blocks of concatenated BSON documents in key order, from one cursor (one draw serves it).
+
+        Starts strictly after `above` where given. At most `batch_size` documents a block.
+        """
+
+    async def read_keys(
+        self, collection: str, keys: Sequence[bytes], *, after: bytes | None = None
+    ) -> bytes:
+        """The current documents of these keys, concatenated BSON, any order; absent keys are simply not there.
+
+        `after` is `Changed.after`: the read is causally after that operation.
+        """
+
+    async def present(self, collection: str, keys: Sequence[bytes]) -> set[bytes]:
+        """Which of these keys exist."""
+
+    async def feed_window_seconds(self) -> float:
+        """How far back the change feed still reaches."""
+
+
+class ChangeFeed(Protocol):
+    """The source's change feed, by keys, resumable; at-least-once."""
+
+    async def pin(self, collections: Sequence[str]) -> bytes:
+        """A position no newer than any document that a later read will see (a resume token as BSON bytes)."""
+
+    async def mark(self, domain: str) -> int:
+        """Write our own mark to the source, `w: majority`; the feed delivers it after everything written before it."""
+
+    def follow(
+        self, domain: str, collections: Sequence[str], token: bytes, *, at_most: int, wait_seconds: float
+    ) -> AbstractAsyncContextManager[AsyncIterator[Changed]]:
+        """Everything after the position. Yields at least every `wait_seconds`, with no keys when nothing happened."""
+
+    async def forget(self, domain: str) -> None:
+        """Remove our mark of this domain; leave nothing of ours in the source."""
+
+
+class SourceFence(Protocol):
+    """Makes the source store refuse application writes."""
+
+    async def raise_fence(self, collections: Sequence[str]) -> dict[str, str]:
+        """Refuse inserts and updates; returns what was there before, by collection, as JSON text. Repeating is safe."""
+
+    async def lower_fence(self, before: dict[str, str]) -> None:
+        """Put back what was there before. Repeating is safe."""
+
+    async def fenced(self, collections: Sequence[str]) -> set[str]:
+        """Which of the collections refuse writes now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One open connection to the source database, seen through its ports."""
+
+    reader: SourceReader
+    feed: ChangeFeed
+    fence: SourceFence
+
+
+# --- the target ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityRow:
+    """Who is in charge of a domain; protocol section 1. Percentages are basis points."""
+
+    authority: str
+    epoch: int
+    accepting: bool
+    stage: Stage
+    reads_bp: int
+    dark_reads_bp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A key range of the backfill, and how far it got."""
+
+    number: int
+    keys: KeyRange
+    cursor: bytes | None
+    batches: int
+    documents: int
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the tail is: `lag_seconds` and `reported_at` are what it last said of itself (None before the first report)."""
+
+    token: bytes
+    commits: int
+    mark: int
+    lag_seconds: float | None = None
+    events: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineEntry:
+    """One document that could not be represented."""
+
+    number: int
+    collection: str
+    key: bytes
+    field: str
+    value_type: str
+    column: str
+    reason: str
+    token: int
+    path: str
+    first_seen: datetime
+    last_seen: datetime
+    waived_by: str | None = None
+    waived_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A key that parity found different. `kind`: missing, extra or different; `fields` names the first few fields."""
+
+    collection: str
+    key: bytes
+    kind: str
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParityProgress:
+    """How far one range of a parity run got; `batches` guards against two attempts moving it."""
+
+    number: int
+    keys: KeyRange
+    cursor: bytes | None
+    batches: int
+    compared: int
+    equal: int
+    done: bool
+
+
+class Door(Protocol):
+    """The one way into the target: draw, (read,) apply. Protocol section 2."""
+
+    async def draw(self, domain: str) -> Ticket:
+        """A new token and the epoch, in one round trip. Raises AuthorityMoved unless the source is the authority."""
+
+    async def apply(self, plan: Plan, ticket: Ticket, batch: Batch) -> Applied:
+        """Apply what is newer than its guard row, with the checkpoint, in one transaction.
+
+        Raises AuthorityMoved (authority or epoch changed) or Superseded (the checkpoint moved); then nothing was written.
+        Outcomes that violate a constraint of the target are quarantined, the others go on.
+        """
+
+
+class Schema(Protocol):
+    """Target tables, indexes and constraints from the plan."""
+
+    async def inspect(self, plan: Plan, expected_bytes: int) -> list[Finding]:
+        """Reachable, privileges, disk (as far as visible), tables absent or ours and of the right shape."""
+
+    async def install_ledger(self) -> None:
+        """Create or upgrade the `midflight` schema. Repeating is safe."""
+
+    async def create_tables(self, plan: Plan) -> None:
+        """Create what is missing, check what is there (TargetNotOurs). Repeating is safe."""
+
+    async def create_indexes(self, plan: Plan) -> None:
+        """The plan's indexes, concurrently; invalid leftovers are rebuilt. Repeating is safe."""
+
+    async def create_foreign_keys(self, plan: Plan) -> list[str]:
+        """Add foreign keys NOT VALID; returns the names of those not validated yet. Repeating is safe."""
+
+    async def orphans(self, plan: Plan, constraint: str, at_most: int) -> dict[str, list[Any]]:
+        """Root key values (by collection) of documents whose rows violate the named foreign key."""
+
+    async def validate_foreign_key(self, plan: Plan, constraint: str) -> None:
+        """Validate one; repeating is safe."""
+
+    async def pending(self, plan: Plan) -> int:
+        """How many indexes and foreign keys of the plan are missing or not valid."""
+
+
+class Ledger(Protocol):
+    """Everything Midflight remembers in the target, except guard rows (the door's)."""
+
+    async def register(self, plan: Plan) -> None:
+        """Record the plan and its authority row. LedgerConflict if another fingerprint of a live domain is recorded."""
+
+    async def plan(self, domain: str) -> Plan:
+        """The recorded plan. DomainUnknown."""
+
+    async def authority(self, domain: str) -> AuthorityRow: ...
+
+    async def set_stage(self, domain: str, stage: Stage, reads_bp: int, dark_reads_bp: int) -> None:
+        """Move the stage while the source is the authority; AuthorityMoved otherwise (unless it is already so)."""
+
+    async def flip(self, domain: str, epoch: int) -> int:
+        """authority = target, epoch + 1, accepting, stage = target; returns the new epoch. Repeating with the old epoch is safe."""
+
+    async def retire(self, domain: str) -> None:
+        """stage = target_only. Repeating is safe."""
+
+    async def reset(self, plan: Plan) -> None:
+        """Forget the copy: epoch + 1 (older tokens of zombies die), target tables emptied, guards, partitions, position gone."""
+
+    async def pin(self, domain: str, token: bytes) -> None:
+        """Record the starting position; an existing one stays."""
+
+    async def position(self, domain: str) -> Position | None: ...
+
+    async def report_lag(self, domain: str, lag_seconds: float) -> None: ...
+
+    async def put_partitions(self, domain: str, collection: str, ranges: Sequence[KeyRange]) -> None:
+        """Record the partitions; existing ones stay (a repeated call changes nothing)."""
+
+    async def partitions(self, domain: str, collection: str) -> list[Partition]: ...
+
+    async def reset_partitions(self, domain: str) -> None:
+        """Forget all partitions, so that a new backfill starts from the beginning."""
+
+    async def quarantined(
+        self, domain: str, *, collection: str | None = None, only_open: bool = True, at_most: int = 1_000
+    ) -> list[QuarantineEntry]: ...
+
+    async def waive(self, domain: str, number: int, person: str, reason: str) -> QuarantineEntry: ...
+
+    async def record(self, domain: str, kind: str, person: str, details: dict[str, Any]) -> None:
+        """Append to the audit trail (phase changes, gates with evidence, approvals, repairs)."""
+
+    async def audit(self, domain: str, at_most: int = 1_000) -> list[dict[str, Any]]:
+        """The audit trail, oldest first: at, kind, person, details."""
+
+    async def evidence(self, domain: str) -> Evidence:
+        """Everything the gates ask for except what the source knows (the feed window) and the schema (pending)."""
+
+    async def save_fence(self, domain: str, before: dict[str, str]) -> None:
+        """Remember what the fence replaced, before it is raised; an existing memory stays."""
+
+    async def fence(self, domain: str) -> dict[str, str] | None: ...
+
+    async def clear_fence(self, domain: str) -> None: ...
+
+    async def counts(self, plan: Plan) -> dict[str, dict[str, int]]:
+        """By collection: documents (live guard rows), tombstones, quarantined, rows (of all its tables)."""
+
+
+class ParityStore(Protocol):
+    """Where parity keeps its progress and its suspects, in the ledger."""
+
+    async def begin(self, domain: str, run: str, collection: str, ranges: Sequence[KeyRange]) -> list[ParityProgress]:
+        """Record a run's ranges; an existing run is returned as it stands."""
+
+    async def advance(
+        self, domain: str, run: str, collection: str, progress: ParityProgress, suspects: Sequence[Suspect]
+    ) -> None:
+        """Commit a range's new place (`batches` is the count before) together with its suspects. Superseded."""
+
+    async def suspects(self, domain: str, run: str, at_most: int) -> list[Suspect]: ...
+
+    async def clear(self, domain: str, run: str, keys: Sequence[Suspect]) -> None:
+        """These are equal now, or quarantined."""
+
+    async def finish(self, domain: str, run: str) -> None:
+        """The run is complete: its counts are the evidence. What is still suspect is a settled mismatch."""
+
+
+class TargetRows(Protocol):
+    """Reads rows back, one consistent snapshot a call."""
+
+    async def rows_of(
+        self, schema: str, collection: CollectionMap, row_keys: Sequence[Any]
+    ) -> dict[Any, tuple[list[Row], ...]]:
+        """By root key value: the rows of every table of the collection, in the order of `tables()`, children by position."""
+
+    async def scan_roots(
+        self, schema: str, collection: CollectionMap, after: Any | None, at_most: int
+    ) -> list[Row]:
+        """Root rows in order of the key column, strictly after `after`."""
+
+    async def keys_changed_since(self, domain: str, collection: str, token: int, at_most: int) -> list[bytes]:
+        """Keys whose guard row has a larger token."""
+
+    async def quarantined_keys(self, domain: str, collection: str, keys: Sequence[bytes]) -> set[bytes]: ...
+
+    async def last_token(self, domain: str) -> int:
+        """A token no smaller than that of any guard row committed before this call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One open connection to the target, seen through its ports."""
+
+    door: Door
+    schema: Schema
+    ledger: Ledger
+    parity: ParityStore
+    rows: TargetRows
+
+
+class Stores(Protocol):
+    """Opens stores by the names a plan uses; addresses and secrets stay behind it."""
+
+    def source(self, store: str, database: str) -> AbstractAsyncContextManager[Source]: ...
+
+    def target(self, store: str) -> AbstractAsyncContextManager[Target]: ...
