@@ -1,0 +1,37 @@
+# Everything runs in .venv, made here with python3 -m venv from the lock file. No other tool is assumed.
+MAKEFLAGS += --no-print-directory
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+JOBS ?= 2
+
+.PHONY: demo test check bench lock clean
+
+demo: $(READY)  ## four live domains move while a writer keeps writing (KEEP=1 leaves all running)
+	@$(BIN)/python -m starter demo $(if $(KEEP),--keep)
+
+test: $(READY)  ## the whole suite
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup $(ARGS)
+
+check: $(READY)  ## lint, format, types, import rules
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timing
+
+bench: $(READY)  ## throughput of the backfill
+	@$(BIN)/python -m benchmarks.backfill
+
+lock: $(READY)  ## write requirements.lock anew from pyproject.toml
+	@env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null $(BIN)/pip-compile --quiet \
+	  --generate-hashes --allow-unsafe --strip-extras --all-extras --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.lock pyproject.toml
+
+clean:  ## the virtual environment, caches and the local servers' data
+	@rm -rf .venv .midflight .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

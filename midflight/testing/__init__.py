@@ -1,0 +1,1 @@
+"""Shipped test tools: memory ports, fault wrappers, builders."""

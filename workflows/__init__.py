@@ -1,0 +1,1 @@
+"""The runbook: order, gates and waiting; no I/O."""
