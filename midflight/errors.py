@@ -88,7 +88,9 @@ class AuthorityMoved(MidflightError):
 
 
 class Superseded(MidflightError):
-    """Another attempt already moved this checkpoint: nothing was written, this attempt must stop."""
+    """Another attempt already moved this checkpoint: nothing was written; start again from what is committed."""
+
+    retryable = True
 
 
 class DrainTimeout(MidflightError):

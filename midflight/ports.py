@@ -112,8 +112,11 @@ class ChangeFeed(Protocol):
 class SourceFence(Protocol):
     """Makes the source store refuse application writes."""
 
-    async def raise_fence(self, collections: Sequence[str]) -> dict[str, str]:
-        """Refuse inserts and updates; returns what was there before, by collection, as JSON text. Repeating is safe."""
+    async def current(self, collections: Sequence[str]) -> dict[str, str]:
+        """What decides over writes now, by collection, as JSON text for `lower_fence`; fenced collections are left out."""
+
+    async def raise_fence(self, collections: Sequence[str]) -> None:
+        """Refuse inserts and updates. Repeating is safe. (Whoever raises it has saved `current` before.)"""
 
     async def lower_fence(self, before: dict[str, str]) -> None:
         """Put back what was there before. Repeating is safe."""

@@ -1,0 +1,94 @@
+"""Compare documents of the source with documents rebuilt from the target's rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from activities.opened import Opened
+from midflight.core.compare import differing_fields
+from midflight.core.documents import Document, Undecodable, digest, read_documents
+from midflight.core.keys import key_bytes
+from midflight.core.mapping import Mapper, mapper_for
+from midflight.core.outcome import Row
+from midflight.core.plan import CollectionMap
+from midflight.ports import Suspect
+
+Rebuilt = Mapping[Any, tuple[list[Row], ...]]
+
+
+async def compare_block(work: Opened, collection: CollectionMap, block: bytes) -> list[Suspect]:
+    """The documents of the block that the target does not rebuild byte for byte, those in quarantine left out."""
+    mapper = mapper_for(collection)
+    documents = await asyncio.to_thread(read_documents, block)
+    rows = await _rows(work, collection, [mapper.row_key(d.key) for d in documents])
+    found = await asyncio.to_thread(_suspects, mapper, documents, rows)
+    return await _not_quarantined(work, collection, found)
+
+
+async def compare_keys(work: Opened, collection: CollectionMap, keys: Sequence[bytes]) -> list[Suspect]:
+    """The keys on which the two stores do not agree, absence included, those in quarantine left out."""
+    mapper = mapper_for(collection)
+    block = await work.source.reader.read_keys(collection.collection, keys)
+    documents = read_documents(block)
+    rows = await _rows(work, collection, [mapper.row_key(key) for key in keys])
+    found = await asyncio.to_thread(_suspects, mapper, documents, rows)
+    present = {d.key for d in documents}
+    extra = [key for key in keys if key not in present and mapper.row_key(key) in rows]
+    found += [Suspect(collection.collection, key, "extra") for key in extra]
+    return await _not_quarantined(work, collection, found)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraKeys:
+    """One step of the pass over the target: `cursor` is None at the end."""
+
+    cursor: bytes | None
+    looked_at: int
+    suspects: list[Suspect]
+
+
+async def extra_keys(work: Opened, collection: CollectionMap, cursor: bytes | None, at_most: int) -> ExtraKeys:
+    """Keys of the target's rows, strictly after the cursor, that the source does not hold."""
+    mapper = mapper_for(collection)
+    above = None if cursor is None else mapper.row_key(cursor)
+    roots = await work.target.rows.scan_roots(work.plan.target.schema_, collection, above, at_most)
+    keys = [key_bytes(mapper.id_of(root)) for root in roots]
+    if not keys:
+        return ExtraKeys(None, 0, [])
+    present = await work.source.reader.present(collection.collection, keys)
+    missing = [Suspect(collection.collection, key, "extra") for key in keys if key not in present]
+    return ExtraKeys(keys[-1], len(keys), missing)
+
+
+async def _rows(work: Opened, collection: CollectionMap, row_keys: Sequence[Any]) -> Rebuilt:
+    known = [key for key in row_keys if key is not None]
+    return await work.target.rows.rows_of(work.plan.target.schema_, collection, known)
+
+
+def _suspects(mapper: Mapper, documents: Sequence[Document | Undecodable], rows: Rebuilt) -> list[Suspect]:
+    return [suspect for d in documents if (suspect := _suspect(mapper, d, rows)) is not None]
+
+
+def _suspect(mapper: Mapper, document: Document | Undecodable, rows: Rebuilt) -> Suspect | None:
+    name = mapper.collection.collection
+    found = rows.get(mapper.row_key(document.key))
+    if found is None:
+        return Suspect(name, document.key, "missing")
+    if isinstance(document, Undecodable):
+        return Suspect(name, document.key, "different")
+    rebuilt = mapper.unmap(found)
+    if digest(rebuilt) == document.checksum:
+        return None
+    return Suspect(name, document.key, "different", differing_fields(document.body, rebuilt))
+
+
+async def _not_quarantined(work: Opened, collection: CollectionMap, found: list[Suspect]) -> list[Suspect]:
+    """A quarantined document has no rows and is accounted for by its own gate."""
+    if not found:
+        return found
+    keys = [suspect.key for suspect in found]
+    known = await work.target.rows.quarantined_keys(work.plan.domain, collection.collection, keys)
+    return [suspect for suspect in found if suspect.key not in known]

@@ -1,0 +1,211 @@
+"""Parity: every document of the source against the document rebuilt from the target's rows, and every row's key back.
+
+A range's place and its suspects commit together. A difference is only a suspect until the tail has passed it; what still
+differs then is repaired through the door, and what differs even after that is a settled mismatch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from temporalio import activity
+
+from activities.comparing import compare_block, compare_keys, extra_keys
+from activities.opened import Opened, opened
+from activities.slices import Progress, stop_if_worker_stops, until_paused
+from activities.tail import drained
+from midflight.contracts.parity import (
+    BeginParity,
+    ChangedChecked,
+    CheckChanged,
+    Compared,
+    CompareRange,
+    FinishParity,
+    ParityBegun,
+    Recheck,
+    Rechecked,
+)
+from midflight.core.documents import last_key
+from midflight.ports import KeyRange, ParityProgress, Stores, Suspect
+from midflight.sync import sync_keys
+
+TARGET_RANGE = 0
+"""The number of the pass over the target's own keys; the source's ranges count from 1."""
+SUSPECTS_AT_ONCE = 500
+LOOKS = 3
+CHANGED_AT_ONCE = 1_000
+
+
+class ParityActivities:
+    """The activities of the parity check."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    @activity.defn
+    async def begin_parity(self, request: BeginParity) -> ParityBegun:
+        """Cut a collection into ranges for this run; a run that has begun keeps its ranges."""
+        async with opened(self._stores, request.ref) as work:
+            token = await work.target.rows.last_token(request.ref.domain)
+            parts = await work.source.reader.count(request.collection) // request.pacing.partition_size + 1
+            ranges = await work.source.reader.partitions(request.collection, parts)
+            begun = await work.target.parity.begin(
+                request.ref.domain, request.run, request.collection, [KeyRange(), *ranges]
+            )
+        return ParityBegun(open=tuple(p.number for p in begun if not p.done), token=token)
+
+    @activity.defn
+    async def compare_range(self, request: CompareRange) -> Compared:
+        """Compare one range from its committed place; a pause returns what was done until then."""
+        tally = _Tally()
+        async with until_paused(), opened(self._stores, request.ref) as work:
+            place = await _place(work, request)
+            walk = _target_pass if request.number == TARGET_RANGE else _source_pass
+            if not place.done:
+                await walk(work, request, place, tally)
+            tally.done = True
+        return tally.compared()
+
+    @activity.defn
+    async def recheck(self, request: Recheck) -> Rechecked:
+        """Look at the suspects again after the tail has passed them; repair those that still differ."""
+        async with opened(self._stores, request.ref) as work:
+            suspects = await work.target.parity.suspects(request.ref.domain, request.run, SUSPECTS_AT_ONCE)
+            still = await _look_again(work, request, suspects)
+            repaired = still if request.repair else []
+            if still and request.repair:
+                still = await _repair(work, request, still)
+        return Rechecked(
+            suspects=len(suspects),
+            cleared=len(suspects) - len(repaired or still),
+            repaired=len(repaired) - len(still) if request.repair else 0,
+            remaining=len(still),
+        )
+
+    @activity.defn
+    async def finish_parity(self, request: FinishParity) -> None:
+        """Close the run: its counts are the evidence now."""
+        async with self._stores.target(request.ref.target_store) as target:
+            await target.parity.finish(request.ref.domain, request.run)
+
+    @activity.defn
+    async def check_changed(self, request: CheckChanged) -> ChangedChecked:
+        """Compare every key whose guard row is newer than the token."""
+        compared = mismatches = 0
+        async with opened(self._stores, request.ref) as work:
+            token = await work.target.rows.last_token(request.ref.domain)
+            for collection in work.plan.collections:
+                keys = await work.target.rows.keys_changed_since(
+                    request.ref.domain, collection.collection, request.token, 1_000_000
+                )
+                for start in range(0, len(keys), CHANGED_AT_ONCE):
+                    part = keys[start : start + CHANGED_AT_ONCE]
+                    mismatches += len(await compare_keys(work, collection, part))
+                    compared += len(part)
+                    activity.heartbeat({"domain": request.ref.domain, "doing": "verify", "documents": compared})
+        return ChangedChecked(compared=compared, mismatches=mismatches, token=token)
+
+
+class _Tally:
+    """Counts of one call."""
+
+    def __init__(self) -> None:
+        self.documents = self.equal = self.suspects = 0
+        self.done = False
+
+    def compared(self) -> Compared:
+        return Compared(compared=self.documents, equal=self.equal, suspects=self.suspects, done=self.done)
+
+
+async def _place(work: Opened, request: CompareRange) -> ParityProgress:
+    recorded = await work.target.parity.begin(request.ref.domain, request.run, request.collection, ())
+    return next(p for p in recorded if p.number == request.number)
+
+
+async def _source_pass(work: Opened, request: CompareRange, place: ParityProgress, tally: _Tally) -> None:
+    collection = work.plan.collection(request.collection)
+    progress = Progress(request.ref.domain, "verify", collection=request.collection, range=request.number)
+    blocks = work.source.reader.read_range(
+        request.collection, place.keys, above=place.cursor, batch_size=request.batch_size
+    )
+    async for block in blocks:
+        key, documents = last_key(block)
+        suspects = await compare_block(work, collection, block)
+        place = await _advance(work, request, place, key, documents, suspects, tally)
+        progress.beat(documents, suspects=tally.suspects)
+        stop_if_worker_stops()
+    await _advance(work, request, place, place.cursor, 0, (), tally, done=True)
+
+
+async def _target_pass(work: Opened, request: CompareRange, place: ParityProgress, tally: _Tally) -> None:
+    collection = work.plan.collection(request.collection)
+    progress = Progress(request.ref.domain, "verify keys", collection=request.collection)
+    while (found := await extra_keys(work, collection, place.cursor, request.batch_size)).cursor is not None:
+        place = await _advance(work, request, place, found.cursor, 0, found.suspects, tally)
+        progress.beat(found.looked_at, suspects=tally.suspects)
+        stop_if_worker_stops()
+    await _advance(work, request, place, place.cursor, 0, (), tally, done=True)
+
+
+async def _advance(
+    work: Opened,
+    request: CompareRange,
+    place: ParityProgress,
+    cursor: bytes | None,
+    documents: int,
+    suspects: Sequence[Suspect],
+    tally: _Tally,
+    *,
+    done: bool = False,
+) -> ParityProgress:
+    equal = documents - len(suspects) if documents else 0
+    moved = ParityProgress(
+        place.number, place.keys, cursor, place.batches, place.compared + documents, place.equal + equal, done
+    )
+    await work.target.parity.advance(request.ref.domain, request.run, request.collection, moved, suspects)
+    tally.documents += documents
+    tally.equal += equal
+    tally.suspects += len(suspects)
+    return ParityProgress(
+        moved.number, moved.keys, cursor, place.batches + 1, moved.compared, moved.equal, done
+    )
+
+
+async def _look_again(work: Opened, request: Recheck, suspects: list[Suspect]) -> list[Suspect]:
+    """Those that differ in every one of a few looks, with the tail drained before each."""
+    for _ in range(LOOKS):
+        if not suspects:
+            break
+        await drained(work, request.drain_seconds)
+        still = await _compare_suspects(work, suspects)
+        await _clear(work, request, suspects, still)
+        suspects = still
+    return suspects
+
+
+async def _repair(work: Opened, request: Recheck, suspects: list[Suspect]) -> list[Suspect]:
+    keys: dict[str, list[bytes]] = {}
+    for suspect in suspects:
+        keys.setdefault(suspect.collection, []).append(suspect.key)
+    await sync_keys(work.source, work.target, work.plan, keys, "repair")
+    counts = {name: len(of_one) for name, of_one in keys.items()}
+    await work.target.ledger.record(request.ref.domain, "repaired", "midflight", {"run": request.run, **counts})
+    return await _look_again(work, request, suspects)
+
+
+async def _clear(work: Opened, request: Recheck, suspects: list[Suspect], still: list[Suspect]) -> None:
+    differing = {(s.collection, s.key) for s in still}
+    equal = [s for s in suspects if (s.collection, s.key) not in differing]
+    await work.target.parity.clear(request.ref.domain, request.run, equal)
+
+
+async def _compare_suspects(work: Opened, suspects: list[Suspect]) -> list[Suspect]:
+    names = dict.fromkeys(s.collection for s in suspects)
+    found = await asyncio.gather(
+        *(
+            compare_keys(work, work.plan.collection(name), [s.key for s in suspects if s.collection == name])
+            for name in names
+        )
+    )
+    return [suspect for of_one in found for suspect in of_one]

@@ -1,0 +1,200 @@
+"""Tail: follow the change feed by keys and send each through the door; pin, drain and lag."""
+
+from __future__ import annotations
+
+import asyncio
+
+from temporalio import activity
+
+from activities.opened import Opened, opened
+from activities.slices import Progress, stop_if_worker_stops, until_paused
+from midflight.clock import seconds
+from midflight.contracts.base import DomainRef
+from midflight.contracts.tail import Drain, Drained, Follow, Followed
+from midflight.core.outcome import Applied, FeedPosition
+from midflight.errors import AuthorityMoved, DrainTimeout, PositionLost
+from midflight.ports import Changed, Position, Stores
+from midflight.sync import sync_keys
+
+MARK_EVERY_SECONDS = 1.0
+WAIT_SECONDS = 0.5
+LOOK_EVERY_SECONDS = 0.02
+
+
+class TailActivities:
+    """The activities of the tail."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    @activity.defn
+    async def pin(self, ref: DomainRef) -> None:
+        """Record where the tail starts: no newer than anything the backfill will read. A recorded position stays."""
+        async with opened(self._stores, ref) as work:
+            if await work.target.ledger.position(ref.domain) is None:
+                token = await work.source.feed.pin(_collections(work))
+                await work.target.ledger.pin(ref.domain, token)
+
+    @activity.defn
+    async def follow(self, request: Follow) -> Followed:
+        """Apply changes until the slice is over, the workflow pauses it, or the source is no longer the authority."""
+        tally = _Tally()
+        async with until_paused(), opened(self._stores, request.ref) as work:
+            await _Follower(work, request, tally).run()
+        return tally.followed()
+
+    @activity.defn
+    async def drain(self, request: Drain) -> Drained:
+        """Write a mark to the source and wait until the tail has applied everything before it. DrainTimeout."""
+        async with opened(self._stores, request.ref) as work:
+            return await drained(work, request.within_seconds)
+
+    @activity.defn
+    async def forget(self, ref: DomainRef) -> None:
+        """Leave nothing of ours in the source."""
+        async with opened(self._stores, ref) as work:
+            await work.source.feed.forget(ref.domain)
+
+
+async def drained(work: Opened, within_seconds: float) -> Drained:
+    """As the activity `drain`, for those that hold the stores open already."""
+    domain, began = work.plan.domain, seconds()
+    mark = await work.source.feed.mark(domain)
+    while seconds() - began < within_seconds:
+        position = await work.target.ledger.position(domain)
+        if position is not None and position.mark >= mark:
+            return Drained(mark=mark, seconds=round(seconds() - began, 3))
+        if activity.in_activity():
+            activity.heartbeat({"domain": domain, "doing": "drain"})
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
+    raise DrainTimeout(
+        f"The tail of {domain} did not pass mark {mark} within {within_seconds:g} s.",
+        next_step="See its lag in `status`; let it catch up, then try again.",
+    )
+
+
+class _Tally:
+    """Counts of one call; a pause may end it at any moment."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.applied = Applied()
+        self.done = False
+
+    def followed(self) -> Followed:
+        a = self.applied
+        return Followed(
+            events=self.events,
+            written=a.written,
+            deleted=a.deleted,
+            stale=a.stale,
+            quarantined=a.quarantined,
+            done=self.done,
+        )
+
+
+class _Follower:
+    """One slice of the tail: events to keys, keys through the door, position and marks with them."""
+
+    def __init__(self, work: Opened, request: Follow, tally: _Tally) -> None:
+        self._work, self._request, self._tally = work, request, tally
+        self._domain = request.ref.domain
+        self._progress = Progress(self._domain, "tail")
+        self._lag = LagMeter()
+
+    async def run(self) -> None:
+        position = await self._start()
+        feed, wait = self._work.source.feed, WAIT_SECONDS
+        async with feed.follow(
+            self._domain,
+            _collections(self._work),
+            position.token,
+            at_most=self._request.batch_size,
+            wait_seconds=wait,
+        ) as changes:
+            async for changed in changes:
+                if await self._authority_moved(changed, position):
+                    return
+                position = _moved(position, changed)
+                await self._report(changed)
+                if self._progress.elapsed > self._request.slice_seconds:
+                    return
+                stop_if_worker_stops()
+
+    async def _start(self) -> Position:
+        position = await self._work.target.ledger.position(self._domain)
+        if position is None:
+            raise PositionLost(
+                f"The ledger holds no feed position for {self._domain}.", next_step="Roll back to capture."
+            )
+        await self._mark()
+        return position
+
+    async def _authority_moved(self, changed: Changed, position: Position) -> bool:
+        """Apply; True if nothing may be applied any more because the target is in charge."""
+        checkpoint = FeedPosition(
+            changed.token, position.commits, max(position.mark, changed.mark or 0), changed.events
+        )
+        try:
+            work = self._work
+            self._tally.applied += await sync_keys(
+                work.source, work.target, work.plan, changed.keys, "tail", after=changed.after, checkpoint=checkpoint
+            )
+        except AuthorityMoved:
+            if (await self._work.target.ledger.authority(self._domain)).authority == "source":
+                raise
+            self._tally.done = True
+            return True
+        self._tally.events += changed.events
+        return False
+
+    async def _report(self, changed: Changed) -> None:
+        if changed.mark is not None:
+            self._lag.passed(changed.mark, seconds())
+        lag = self._lag.seconds(seconds())
+        self._progress.beat(sum(len(keys) for keys in changed.keys.values()), lag_seconds=lag)
+        if self._lag.due(seconds()):
+            if lag is not None:
+                await self._work.target.ledger.report_lag(self._domain, lag)
+            await self._mark()
+
+    async def _mark(self) -> None:
+        self._lag.sent(await self._work.source.feed.mark(self._domain), seconds())
+
+
+class LagMeter:
+    """Lag, end to end and by one clock: how long our own marks take to come back through the feed and the door."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, float] = {}
+        self._last_sent = 0.0
+        self._last_lag: float | None = None
+
+    def sent(self, mark: int, now: float) -> None:
+        """A mark was written."""
+        self._waiting[mark] = self._last_sent = now
+
+    def passed(self, mark: int, now: float) -> None:
+        """Everything up to this mark has been applied."""
+        for known in [m for m in self._waiting if m <= mark]:
+            self._last_lag = now - self._waiting.pop(known)
+
+    def seconds(self, now: float) -> float | None:
+        """The age of the oldest mark still under way, or what the last one took; None before the first came back."""
+        oldest = min(self._waiting.values(), default=None)
+        known = [self._last_lag] if self._last_lag is not None else []
+        if oldest is not None and (known or now - oldest > MARK_EVERY_SECONDS):
+            known.append(now - oldest)
+        return round(max(known), 3) if known else None
+
+    def due(self, now: float) -> bool:
+        """Whether it is time for the next mark."""
+        return now - self._last_sent >= MARK_EVERY_SECONDS
+
+
+def _collections(work: Opened) -> list[str]:
+    return [entry.collection for entry in work.plan.collections]
+
+
+def _moved(position: Position, changed: Changed) -> Position:
+    return Position(changed.token, position.commits + 1, max(position.mark, changed.mark or 0))
