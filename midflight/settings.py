@@ -1,9 +1,9 @@
 """Settings: the one place that reads the environment.
 
 Every setting is an environment variable named `MIDFLIGHT_` and the field's name in capitals. A store that a
-plan calls `mongo-main` has its address in `MIDFLIGHT_STORE_MONGO_MAIN`. Addresses are secrets: they never reach
-a log, a table, a workflow's history or a plan. `midflight settings` prints `Settings.table()`, so the
-documentation cannot lie.
+plan calls `mongo-main` has its address in `MIDFLIGHT_STORE_MONGO_MAIN`. Addresses are secrets: they never
+reach a log, a table, a workflow's history or a plan.
+`midflight settings` prints `Settings.table()`: there is no second list to keep.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.config import JsonDict
 
 from midflight.errors import SettingsError
@@ -51,6 +51,16 @@ def _setting(
 ) -> Any:
     extra: JsonDict = {"takes_effect": takes_effect}
     return Field(default, description=description, json_schema_extra=extra, ge=ge, le=le)
+
+
+class Settings(BaseModel):
+    """All settings of the worker, the starter and the embedded servers; immutable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    temporal_address: str = _setting(
+        "127.0.0.1:7233", "host:port of Temporal; when set, no embedded Temporal is started", AT_WORKER_START
+    )
     temporal_namespace: str = _setting("default", "Temporal namespace of all migrations", AT_WORKER_START)
     task_queue: str = _setting(
         "midflight", "task queue the worker polls and the starter uses", AT_WORKER_START
