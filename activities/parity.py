@@ -70,18 +70,10 @@ class ParityActivities:
     @activity.defn
     async def recheck(self, request: Recheck) -> Rechecked:
         """Look at the suspects again after the tail has passed them; repair those that still differ."""
-        async with opened(self._stores, request.ref) as work:
-            suspects = await work.target.parity.suspects(request.ref.domain, request.run, SUSPECTS_AT_ONCE)
-            still = await _look_again(work, request, suspects)
-            repaired = still if request.repair else []
-            if still and request.repair:
-                still = await _repair(work, request, still)
-        return Rechecked(
-            suspects=len(suspects),
-            cleared=len(suspects) - len(repaired or still),
-            repaired=len(repaired) - len(still) if request.repair else 0,
-            remaining=len(still),
-        )
+        looked = Rechecked()
+        async with until_paused(), opened(self._stores, request.ref) as work:
+            looked = await _recheck(work, request)
+        return looked
 
     @activity.defn
     async def finish_parity(self, request: FinishParity) -> None:
@@ -169,6 +161,19 @@ async def _advance(
     tally.suspects += len(suspects)
     return ParityProgress(
         moved.number, moved.keys, cursor, place.batches + 1, moved.compared, moved.equal, done
+    )
+
+
+async def _recheck(work: Opened, request: Recheck) -> Rechecked:
+    suspects = await work.target.parity.suspects(request.ref.domain, request.run, SUSPECTS_AT_ONCE)
+    differing = await _look_again(work, request, suspects)
+    remaining = await _repair(work, request, differing) if differing else []
+    return Rechecked(
+        suspects=len(suspects),
+        cleared=len(suspects) - len(differing),
+        repaired=len(differing) - len(remaining),
+        remaining=len(remaining),
+        done=True,
     )
 
 

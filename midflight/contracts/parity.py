@@ -57,17 +57,17 @@ class Recheck(Contract):
 
     ref: DomainRef
     run: str
-    repair: bool
     drain_seconds: float = 30.0
 
 
 class Rechecked(Contract):
-    """How many suspects there were, turned out equal, were repaired, and still differ."""
+    """How many suspects there were, turned out equal, were repaired, and still differ; `done` is false after a pause."""
 
     suspects: int = 0
     cleared: int = 0
     repaired: int = 0
     remaining: int = 0
+    done: bool = False
 
 
 class FinishParity(Contract):

@@ -44,6 +44,8 @@ class Verdict(BaseModel):
 
     gate: GateName
     reasons: tuple[str, ...] = ()
+    wants_parity: bool = False
+    """True when a new full parity run is what is missing."""
 
     @property
     def go(self) -> bool:
@@ -59,7 +61,8 @@ def judge(gate: GateName, evidence: Evidence, limits: Limits) -> Verdict:
     """Hold the evidence against the limits."""
     checks = () if gate in AFTER_THE_FLIP else _before_the_flip(evidence, limits)
     quarantine = _quarantine(evidence) if gate in NEEDS_QUARANTINE_EMPTY else ()
-    return Verdict(gate=gate, reasons=(*checks, *quarantine))
+    wants_parity = gate not in AFTER_THE_FLIP and not _parity_is_fresh(evidence, limits)
+    return Verdict(gate=gate, reasons=(*checks, *quarantine), wants_parity=wants_parity)
 
 
 def _before_the_flip(evidence: Evidence, limits: Limits) -> Iterator[str]:
@@ -73,6 +76,11 @@ def _before_the_flip(evidence: Evidence, limits: Limits) -> Iterator[str]:
         yield f"the source holds only {window:.0f} s of changes, the limit is {limits.feed_window_seconds} s"
     if evidence.constraints_pending:
         yield f"{evidence.constraints_pending} constraints or indexes of the plan are not valid yet"
+
+
+def _parity_is_fresh(evidence: Evidence, limits: Limits) -> bool:
+    age = evidence.parity_age_seconds
+    return age is not None and age <= limits.parity_fresh_seconds
 
 
 def _parity(evidence: Evidence, limits: Limits) -> Iterator[str]:

@@ -1,0 +1,123 @@
+"""BackfillCollection: the partitions of one collection, a few at a time, paced and pausable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from temporalio import workflow
+from temporalio.workflow import ActivityHandle
+
+with workflow.unsafe.imports_passed_through():
+    from activities.backfill import BackfillActivities
+    from midflight.contracts.backfill import (
+        BackfillRequest,
+        Copied,
+        CopyPartition,
+        Partitioned,
+        PlanPartitions,
+        Steer,
+    )
+    from midflight.core.pacing import is_open, until_change
+    from workflows import options
+    from workflows.steering import Steering
+
+
+@workflow.defn
+class BackfillCollection:
+    """Copies what already exists in one collection."""
+
+    @workflow.init
+    def __init__(self, request: BackfillRequest) -> None:
+        self._request = request
+        self._pacing = request.pacing
+        self._steering = Steering(paused=request.paused)
+        self._paused = request.paused
+        self._total = Copied()
+        self._expected = 0
+
+    @workflow.run
+    async def run(self, request: BackfillRequest) -> Copied:
+        """Every partition once, each from its committed cursor."""
+        planned = await self._plan()
+        self._expected = planned.expected
+        clock = asyncio.create_task(self._keep_window())
+        try:
+            await self._copy_all(planned)
+        finally:
+            clock.cancel()
+        return self._total
+
+    @workflow.signal(description="Stand still or go on, and how fast; sent by the domain's workflow")
+    def steer(self, steer: Steer) -> None:
+        """Pause, resume or change the pacing."""
+        self._paused, self._pacing = steer.paused, steer.pacing
+        self._steering.renew()
+        self._apply_pause()
+
+    @workflow.query(description="Counts so far")
+    def progress(self) -> Copied:
+        """What finished slices have reported; the running ones are in their heartbeats."""
+        return self._total
+
+    async def _plan(self) -> Partitioned:
+        request = PlanPartitions(
+            ref=self._request.ref, collection=self._request.collection, pacing=self._pacing
+        )
+        return await workflow.execute_activity_method(
+            BackfillActivities.plan_partitions,
+            request,
+            activity_id="plan-partitions",
+            summary=f"cut {self._request.collection} into key ranges",
+            **options.SHORT,
+        )
+
+    async def _copy_all(self, planned: Partitioned) -> None:
+        waiting, running = list(planned.open), dict[int, asyncio.Task[None]]()
+        while waiting or running:
+            while waiting and len(running) < self._pacing.parallel:
+                number = waiting.pop(0)
+                running[number] = asyncio.create_task(self._copy(number))
+            await workflow.wait(running.values(), return_when=asyncio.FIRST_COMPLETED)
+            for number in [n for n, task in running.items() if task.done()]:
+                running.pop(number).result()
+
+    async def _copy(self, number: int) -> None:
+        def note(copied: Copied) -> None:
+            self._total += copied
+
+        await self._steering.work(self._start(number), note)
+
+    def _start(self, number: int) -> Callable[[], ActivityHandle[Copied]]:
+        def start() -> ActivityHandle[Copied]:
+            request = CopyPartition(
+                ref=self._request.ref,
+                collection=self._request.collection,
+                partition=number,
+                pacing=self._pacing,
+                share=self._pacing.parallel,
+            )
+            return workflow.start_activity_method(
+                BackfillActivities.copy_partition,
+                request,
+                summary=f"copy {self._request.collection}, partition {number}",
+                **options.SLICE,
+            )
+
+        return start
+
+    async def _keep_window(self) -> None:
+        """Close and open the daily window."""
+        while True:
+            self._apply_pause()
+            window = self._pacing.window
+            if window is None:
+                await workflow.wait_condition(lambda: self._pacing.window is not None)
+                continue
+            await workflow.sleep(until_change(window, workflow.now()), summary="until the daily window changes")
+
+    def _apply_pause(self) -> None:
+        if self._paused or not is_open(self._pacing.window, workflow.now()):
+            self._steering.pause()
+        else:
+            self._steering.resume()

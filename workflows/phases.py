@@ -1,0 +1,159 @@
+"""The runbook, phase by phase. Each phase can be entered again after any interruption."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.backfill import BackfillActivities
+    from activities.cutover import CutoverActivities
+    from activities.prepare import PrepareActivities
+    from activities.tail import TailActivities
+    from midflight.contracts.backfill import BackfillRequest, Constrained, Copied
+    from midflight.contracts.domain import CollectionProgress
+    from midflight.contracts.prepare import Checked, PrepareRequest
+    from midflight.core.phase import Phase, Stage
+    from workflows import options
+    from workflows.backfill import BackfillCollection
+    from workflows.cutover import cut_over
+    from workflows.gatekeeper import pass_gate
+    from workflows.move import Move, Parked
+    from workflows.tail import Tail
+    from workflows.verify import check_parity
+
+
+async def prepare(move: Move, tail: Tail) -> None:
+    """Look before touching; then ledger and tables."""
+    request = PrepareRequest(plan=move.plan)
+    checked: Checked = await move.call(
+        PrepareActivities.check, request, "check source and target", options.SHORT
+    )
+    move.state.findings = checked.findings
+    move.state.collections = {
+        name: CollectionProgress(expected=count) for name, count in checked.documents.items()
+    }
+    if checked.failures:
+        raise Parked("; ".join(f"{f.check}: {f.detail} {f.next_step}".strip() for f in checked.failures))
+    move.state.fingerprint = await move.call(
+        PrepareActivities.install, request, "make ledger and tables", options.SHORT
+    )
+    await move.set_stage(Stage.OFF)
+
+
+async def capture(move: Move, tail: Tail) -> None:
+    """Pin the feed position before the first read, and follow from there."""
+    await move.call(TailActivities.pin, move.ref, "pin the feed position", options.SHORT)
+    await move.set_stage(Stage.SHADOW)
+    tail.start()
+
+
+async def backfill(move: Move, tail: Tail) -> None:
+    """Copy what exists; then indexes and foreign keys."""
+    await _all(_copy(move, entry.collection) for entry in move.plan.collections)
+    built: Constrained = await move.call(
+        BackfillActivities.constrain, move.ref, "indexes and foreign keys", options.BUILD
+    )
+    await move.record("constrained", **built.model_dump())
+
+
+async def verify(move: Move, tail: Tail) -> None:
+    """Every document compared; differences settled or repaired."""
+    report = await check_parity(move)
+    if report.mismatches:
+        raise Parked(
+            f"{report.mismatches} documents differ even after a repair (run {report.run}); see `report`, "
+            "mend the plan, then roll back to backfill, or resume to check again."
+        )
+
+
+async def dark_read(move: Move, tail: Tail) -> None:
+    """The application compares a sample of its reads."""
+    await pass_gate(move, "dark_read")
+    await move.set_stage(Stage.DARK_READ, dark_percent=move.plan.dark_reads.percent)
+    await _soak(move, move.plan.dark_reads.soak_seconds, "dark reads")
+
+
+async def ramp(move: Move, tail: Tail) -> None:
+    """Reads move to the target, step by step."""
+    if move.state.ramp_step == 0:
+        await pass_gate(move, "ramp")
+    steps = move.plan.ramp.steps
+    while move.state.ramp_step < len(steps):
+        percent = steps[move.state.ramp_step]
+        await move.set_stage(Stage.RAMP, reads_percent=percent, dark_percent=move.plan.dark_reads.percent)
+        await _soak(move, move.plan.ramp.soak_seconds, f"soak at {percent:g} % of reads")
+        move.state.ramp_step += 1
+
+
+async def cutover(move: Move, tail: Tail) -> None:
+    """Hold, fence, drain, verify, flip; or undo."""
+    if not move.state.flipped:
+        await pass_gate(move, "cutover")
+        await cut_over(move)
+    await tail.stop()
+
+
+async def soak(move: Move, tail: Tail) -> None:
+    """The target is in charge and is watched."""
+    await _soak(move, move.plan.soak_seconds, "soak")
+
+
+async def retire(move: Move, tail: Tail) -> None:
+    """The target alone; the source stays fenced."""
+    await pass_gate(move, "retire")
+    await move.call(CutoverActivities.retire, move.ref, "stage target_only", options.SHORT)
+    move.state.stage = Stage.TARGET_ONLY
+    await move.call(TailActivities.forget, move.ref, "remove our marks from the source", options.SHORT)
+
+
+async def decommission(move: Move, tail: Tail) -> None:
+    """The end of the move. The source's documents are left where they are, fenced."""
+    await pass_gate(move, "decommission")
+    await move.record("decommissioned")
+
+
+RUNBOOK: dict[Phase, Callable[[Move, Tail], Awaitable[None]]] = {
+    Phase.PREPARE: prepare,
+    Phase.CAPTURE: capture,
+    Phase.BACKFILL: backfill,
+    Phase.VERIFY: verify,
+    Phase.DARK_READ: dark_read,
+    Phase.RAMP: ramp,
+    Phase.CUTOVER: cutover,
+    Phase.SOAK: soak,
+    Phase.RETIRE: retire,
+    Phase.DECOMMISSION: decommission,
+}
+
+
+async def _all(copies: Iterable[Awaitable[None]]) -> None:
+    """Wait for all of them, also when one fails: nothing may still be writing when the phase is left."""
+    outcomes = await asyncio.gather(*copies, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def _copy(move: Move, collection: str) -> None:
+    request = BackfillRequest(
+        ref=move.ref, collection=collection, pacing=move.state.pacing, paused=move.steering.paused
+    )
+    copied: Copied = await move.child(
+        BackfillCollection.run, request, f"backfill/{collection}", f"backfill of {collection}"
+    )
+    known = move.state.collections.get(collection, CollectionProgress())
+    progress = known.model_copy(
+        update={"documents": copied.documents, "quarantined": copied.quarantined, "done": True}
+    )
+    move.state.collections = {**move.state.collections, collection: progress}
+    move.tell()
+
+
+async def _soak(move: Move, seconds: float, what: str) -> None:
+    if move.state.soak_until is None:
+        move.state.soak_until = workflow.now().timestamp() + seconds
+    await move.sleep_until(move.state.soak_until, what)
+    move.state.soak_until = None

@@ -1,0 +1,54 @@
+"""Rollback: take back everything since the beginning of a phase, newest first. Only before the flip."""
+
+from __future__ import annotations
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.cutover import CutoverActivities
+    from activities.tail import TailActivities
+    from midflight.contracts.cutover import Undo
+    from midflight.contracts.domain import CollectionProgress, Rollback
+    from midflight.contracts.parity import ParityReport
+    from midflight.core.phase import STAGE_OF, Phase, at_least, precedes
+    from workflows import cutover, options
+    from workflows.move import Move
+    from workflows.tail import Tail
+
+
+async def roll_back(move: Move, tail: Tail, rollback: Rollback) -> None:
+    """Undo, then stand at the beginning of `rollback.to`, waiting to be resumed."""
+    came_from, to = move.state.phase, rollback.to
+    move.tell(waiting_for=f"rolling back to {to}")
+    if move.state.fenced:
+        await cutover.undo(move)
+    if at_least(came_from, Phase.CAPTURE):
+        await move.set_stage(STAGE_OF[to])
+        await _undo_copy(move, tail, to)
+        await move.record("rolled_back", rollback.person, reason=rollback.reason, **{"from": came_from, "to": to})
+    _forget(move, to)
+    move.enter(to)
+    move.state.parked, move.state.problem, move.state.rollback = True, "", None
+    move.tell(waiting_for="resume, after the rollback")
+
+
+async def _undo_copy(move: Move, tail: Tail, to: Phase) -> None:
+    if not precedes(Phase.CAPTURE, to):
+        await tail.stop()
+        await move.call(TailActivities.forget, move.ref, "remove our marks from the source", options.SHORT)
+        undo = Undo(ref=move.ref, forget_copy=True)
+        await move.call(CutoverActivities.undo, undo, "empty the target, epoch + 1", options.SHORT)
+    elif to is Phase.BACKFILL:
+        undo = Undo(ref=move.ref, forget_partitions=True)
+        await move.call(CutoverActivities.undo, undo, "forget the backfill's progress", options.SHORT)
+
+
+def _forget(move: Move, to: Phase) -> None:
+    state = move.state
+    state.ramp_step, state.soak_until, state.reads_percent = 0, None, 0.0
+    state.gate = state.approval = state.evidence = None
+    if not precedes(Phase.BACKFILL, to):
+        state.parity = ParityReport()
+        state.collections = {
+            name: CollectionProgress(expected=known.expected) for name, known in state.collections.items()
+        }

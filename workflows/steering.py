@@ -1,0 +1,125 @@
+"""Steering: what makes running work stop, wait, go on or give way.
+
+All waiting of the workflows goes through here, so that pause, new pacing, rollback and continue-as-new act at known
+points. Work is an activity that returns early when it is cancelled, with `done` false, and is started again from its
+committed checkpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+
+class Interrupted(Exception):
+    """The operator rolls back: leave the phase."""
+
+
+class HistoryFull(Exception):
+    """The history is long enough: leave the phase, continue as new, and come back to it."""
+
+
+class Sliced(Protocol):
+    """A result of work that may have ended early."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+
+
+S = TypeVar("S", bound=Sliced)
+
+
+class Steering:
+    """The state of the wheel. `turn` grows with everything that must stop what is running."""
+
+    def __init__(self, *, paused: bool = False) -> None:
+        self.paused = paused
+        self.stopped = False
+        self.turn = 0
+        self.failure: BaseException | None = None
+
+    def pause(self) -> None:
+        """Stop what runs; nothing starts until `resume`."""
+        self.paused = True
+        self.turn += 1
+
+    def resume(self) -> None:
+        """Go on."""
+        self.paused = False
+        self.turn += 1
+
+    def renew(self) -> None:
+        """Stop what runs and start it again, with new pacing."""
+        self.turn += 1
+
+    def stop(self) -> None:
+        """Stop what runs; every wait raises Interrupted."""
+        self.stopped = True
+        self.turn += 1
+
+    def fail(self, failure: BaseException) -> None:
+        """Something in the background failed: every wait raises it."""
+        self.failure = failure
+        self.turn += 1
+
+    def clear(self) -> None:
+        """Ready for the next phase."""
+        self.stopped = False
+        self.failure = None
+
+    def check(self) -> None:
+        """Raise what stands in the way of going on."""
+        if self.stopped:
+            raise Interrupted
+        if self.failure is not None:
+            raise self.failure
+
+    async def until(self, condition: Callable[[], bool], why: str, timeout: timedelta | None = None) -> bool:
+        """Wait until the condition holds (True) or the time is over (False)."""
+        try:
+            await workflow.wait_condition(
+                lambda: self.stopped or self.failure is not None or condition(), timeout=timeout, timeout_summary=why
+            )
+        except asyncio.TimeoutError:
+            return False
+        self.check()
+        return True
+
+    async def ready(self) -> None:
+        """Wait while paused."""
+        await self.until(lambda: not self.paused, "paused")
+
+    async def work(self, start: Callable[[], workflow.ActivityHandle[S]], note: Callable[[S], Any]) -> None:
+        """Run work until it is done; `note` takes each slice's result."""
+        done = False
+        while not done:
+            await self.ready()
+            result = await self._slice(start)
+            if result is not None:
+                note(result)
+                done = result.done
+            if not done:
+                self.check()
+
+    async def _slice(self, start: Callable[[], workflow.ActivityHandle[S]]) -> S | None:
+        turn, handle = self.turn, start()
+        await workflow.wait_condition(lambda: handle.done() or self.turn != turn)
+        if not handle.done():
+            handle.cancel()
+        return await _result(handle)
+
+
+async def _result(handle: workflow.ActivityHandle[S]) -> S | None:
+    """None if it was cancelled before any worker had it."""
+    try:
+        return await handle
+    except (ActivityError, asyncio.CancelledError) as error:
+        if is_cancelled_exception(error):
+            return None
+        raise
