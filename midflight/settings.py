@@ -145,6 +145,11 @@ def store_variable(store: str) -> str:
     return STORE_PREFIX + re.sub(r"[^A-Za-z0-9]", "_", store).upper()
 
 
+def child_environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process we start: what we inherited, with our own settings replaced by `ours`."""
+    return {**os.environ, **ours}
+
+
 def _ours(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name: text
