@@ -16,6 +16,7 @@ from embedded.supervisor import StateDirBusy, hold_lock, read_state, reap, same_
 from midflight.settings import Settings
 
 STOP_SECONDS = 45.0
+_detached: list[subprocess.Popen[bytes]] = []  # kept, as they outlive us: forgetting one would be a warning
 
 
 def up(state_dir: Path, options: StackOptions | None = None, settings: Settings | None = None) -> Servers:
@@ -59,7 +60,7 @@ def running(state_dir: Path, settings: Settings | None = None) -> Servers | None
 
 def _detach(home: Path, options: StackOptions, log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
-        return subprocess.Popen(
+        supervisor = subprocess.Popen(
             [sys.executable, "-m", "embedded", str(home), to_json(options)],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -67,6 +68,8 @@ def _detach(home: Path, options: StackOptions, log: Path) -> subprocess.Popen[by
             start_new_session=True,
             cwd=WORKER_DIRECTORY,
         )
+    _detached.append(supervisor)
+    return supervisor
 
 
 def _take_over(home: Path) -> None:
