@@ -6,21 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from midflight.core.documents import last_key
+from midflight.core.mapping import mapper_for
 from temporalio import activity
 
-from activities.opened import Opened, opened
+from activities.opened import opened
 from activities.slices import Progress, stop_if_worker_stops, until_paused
 from midflight.clock import seconds
 from midflight.contracts.backfill import Constrained, Copied, CopyPartition, Partitioned, PlanPartitions
 from midflight.contracts.base import DomainRef
-from midflight.core.documents import last_key
 from midflight.core.keys import key_bytes
-from midflight.core.mapping import mapper_for
 from midflight.core.outcome import Applied, PartitionCursor
 from midflight.core.pacing import batch_size, rest_seconds
 from midflight.core.plan import CollectionMap
 from midflight.ports import Partition, Stores
-from midflight.sync import apply_block, sync_keys
+from midflight.sync import Bridge, apply_block, sync_keys
 
 ORPHANS_AT_ONCE = 1_000
 
@@ -54,26 +54,30 @@ class BackfillActivities:
 
     @activity.defn
     async def constrain(self, ref: DomainRef) -> Constrained:
-        """Indexes, then foreign keys: orphans are sent through the door again, which quarantines them, then validated."""
+        """Indexes, then foreign keys.
+
+        Orphans are sent through the door again, which quarantines them, then validated.
+        """
         async with opened(self._stores, ref) as work:
             schema, plan = work.target.schema, work.plan
             await schema.create_indexes(plan)
             names = await schema.create_foreign_keys(plan)
             orphans = sum([await _settle(work, name) for name in names])
             return Constrained(
-                indexes=sum(len(c.indexes) for c in plan.collections), foreign_keys=len(names), orphans=orphans
+                indexes=sum(len(c.indexes) for c in plan.collections),
+                foreign_keys=len(names),
+                orphans=orphans,
             )
 
-    async def _copy(self, work: Opened, request: CopyPartition, tally: _Tally) -> None:
+    async def _copy(self, work: Bridge, request: CopyPartition, tally: _Tally) -> None:
         collection = work.plan.collection(request.collection)
         partition = await _partition(work, request)
-        progress = Progress(
-            request.ref.domain, "backfill", collection=request.collection, partition=request.partition
-        )
+        progress = Progress(request.ref.domain, "backfill", collection=request.collection, partition=request.partition)
         if partition.done:
             tally.done = True
             return
-        # One draw serves one cursor: drawn before it is opened, because the server may hold documents back between batches.
+        # One draw serves one cursor: drawn before it is opened, because the server may hold documents back between
+        # batches.
         ticket = await work.target.door.draw(request.ref.domain)
         place = partition
         async for block in _blocks(work, request, partition):
@@ -104,16 +108,20 @@ class _Tally:
     def copied(self) -> Copied:
         a = self.applied
         return Copied(
-            documents=self.documents, written=a.written, stale=a.stale, quarantined=a.quarantined, done=self.done
+            documents=self.documents,
+            written=a.written,
+            stale=a.stale,
+            quarantined=a.quarantined,
+            done=self.done,
         )
 
 
-async def _partition(work: Opened, request: CopyPartition) -> Partition:
+async def _partition(work: Bridge, request: CopyPartition) -> Partition:
     recorded = await work.target.ledger.partitions(request.ref.domain, request.collection)
     return next(p for p in recorded if p.number == request.partition)
 
 
-def _blocks(work: Opened, request: CopyPartition, partition: Partition) -> AsyncIterator[bytes]:
+def _blocks(work: Bridge, request: CopyPartition, partition: Partition) -> AsyncIterator[bytes]:
     return work.source.reader.read_range(
         request.collection,
         partition.keys,
@@ -125,18 +133,14 @@ def _blocks(work: Opened, request: CopyPartition, partition: Partition) -> Async
 def _checkpoint(
     request: CopyPartition, place: Partition, key: bytes | None, documents: int, *, done: bool = False
 ) -> PartitionCursor:
-    return PartitionCursor(
-        request.collection, request.partition, place.batches, key, place.documents + documents, done
-    )
+    return PartitionCursor(request.collection, request.partition, place.batches, key, place.documents + documents, done)
 
 
 def _moved(place: Partition, key: bytes, documents: int) -> Partition:
-    return Partition(
-        place.number, place.keys, key, place.batches + 1, place.documents + documents, done=False
-    )
+    return Partition(place.number, place.keys, key, place.batches + 1, place.documents + documents, done=False)
 
 
-async def _finish(work: Opened, request: CopyPartition, collection: CollectionMap, place: Partition) -> None:
+async def _finish(work: Bridge, request: CopyPartition, collection: CollectionMap, place: Partition) -> None:
     ticket = await work.target.door.draw(request.ref.domain)
     checkpoint = _checkpoint(request, place, place.cursor, 0, done=True)
     await apply_block(work.target, work.plan, collection, b"", ticket, checkpoint)
@@ -150,17 +154,17 @@ async def _rest(rest: float, progress: Progress) -> None:
         progress.beat()
 
 
-async def _settle(work: Opened, constraint: str) -> int:
+async def _settle(work: Bridge, constraint: str) -> int:
     found = 0
     while orphans := await work.target.schema.orphans(work.plan, constraint, ORPHANS_AT_ONCE):
         keys = {name: await _keys_of(work, name, row_keys) for name, row_keys in orphans.items()}
-        await sync_keys(work.source, work.target, work.plan, keys, "repair")
+        await sync_keys(work, keys, "repair")
         found += sum(len(of_one) for of_one in keys.values())
     await work.target.schema.validate_foreign_key(work.plan, constraint)
     return found
 
 
-async def _keys_of(work: Opened, name: str, row_keys: Sequence[Any]) -> list[bytes]:
+async def _keys_of(work: Bridge, name: str, row_keys: Sequence[Any]) -> list[bytes]:
     collection = work.plan.collection(name)
     mapper = mapper_for(collection)
     found = await work.target.rows.rows_of(work.plan.target.schema_, collection, row_keys)

@@ -7,19 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from activities.opened import Opened
-from midflight.core.compare import differing_fields
 from midflight.core.documents import Document, Undecodable, digest, read_documents
-from midflight.core.keys import key_bytes
 from midflight.core.mapping import Mapper, mapper_for
+
+from midflight.core.compare import differing_fields
+from midflight.core.keys import key_bytes
 from midflight.core.outcome import Row
 from midflight.core.plan import CollectionMap
 from midflight.ports import Suspect
+from midflight.sync import Bridge
 
 Rebuilt = Mapping[Any, tuple[list[Row], ...]]
 
 
-async def compare_block(work: Opened, collection: CollectionMap, block: bytes) -> list[Suspect]:
+async def compare_block(work: Bridge, collection: CollectionMap, block: bytes) -> list[Suspect]:
     """The documents of the block that the target does not rebuild byte for byte, those in quarantine left out."""
     mapper = mapper_for(collection)
     documents = await asyncio.to_thread(read_documents, block)
@@ -28,7 +29,7 @@ async def compare_block(work: Opened, collection: CollectionMap, block: bytes) -
     return await _not_quarantined(work, collection, found)
 
 
-async def compare_keys(work: Opened, collection: CollectionMap, keys: Sequence[bytes]) -> list[Suspect]:
+async def compare_keys(work: Bridge, collection: CollectionMap, keys: Sequence[bytes]) -> list[Suspect]:
     """The keys on which the two stores do not agree, absence included, those in quarantine left out."""
     mapper = mapper_for(collection)
     block = await work.source.reader.read_keys(collection.collection, keys)
@@ -50,7 +51,7 @@ class ExtraKeys:
     suspects: list[Suspect]
 
 
-async def extra_keys(work: Opened, collection: CollectionMap, cursor: bytes | None, at_most: int) -> ExtraKeys:
+async def extra_keys(work: Bridge, collection: CollectionMap, cursor: bytes | None, at_most: int) -> ExtraKeys:
     """Keys of the target's rows, strictly after the cursor, that the source does not hold."""
     mapper = mapper_for(collection)
     above = None if cursor is None else mapper.row_key(cursor)
@@ -63,7 +64,7 @@ async def extra_keys(work: Opened, collection: CollectionMap, cursor: bytes | No
     return ExtraKeys(keys[-1], len(keys), missing)
 
 
-async def _rows(work: Opened, collection: CollectionMap, row_keys: Sequence[Any]) -> Rebuilt:
+async def _rows(work: Bridge, collection: CollectionMap, row_keys: Sequence[Any]) -> Rebuilt:
     known = [key for key in row_keys if key is not None]
     return await work.target.rows.rows_of(work.plan.target.schema_, collection, known)
 
@@ -85,7 +86,7 @@ def _suspect(mapper: Mapper, document: Document | Undecodable, rows: Rebuilt) ->
     return Suspect(name, document.key, "different", differing_fields(document.body, rebuilt))
 
 
-async def _not_quarantined(work: Opened, collection: CollectionMap, found: list[Suspect]) -> list[Suspect]:
+async def _not_quarantined(work: Bridge, collection: CollectionMap, found: list[Suspect]) -> list[Suspect]:
     """A quarantined document has no rows and is accounted for by its own gate."""
     if not found:
         return found

@@ -21,9 +21,7 @@ class CutoverActivities:
     async def set_stage(self, request: SetStage) -> int:
         """Move the stage; returns the epoch it holds for."""
         async with self._stores.target(request.ref.target_store) as target:
-            await target.ledger.set_stage(
-                request.ref.domain, request.stage, request.reads_bp, request.dark_reads_bp
-            )
+            await target.ledger.set_stage(request.ref.domain, request.stage, request.reads_bp, request.dark_reads_bp)
             return (await target.ledger.authority(request.ref.domain)).epoch
 
     @activity.defn

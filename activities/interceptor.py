@@ -17,16 +17,19 @@ log = structlog.get_logger("midflight.activity")
 class MidflightInterceptor(Interceptor):
     """Give this to the worker."""
 
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """Surround every activity."""
         return _Inbound(next)
 
 
 class _Inbound(ActivityInboundInterceptor):
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
         with structlog.contextvars.bound_contextvars(
-            domain=_domain(input.args), activity=info.activity_type, workflow_id=info.workflow_id, attempt=info.attempt
+            domain=_domain(input.args),
+            activity=info.activity_type,
+            workflow_id=info.workflow_id,
+            attempt=info.attempt,
         ):
             try:
                 result = await super().execute_activity(input)

@@ -1,18 +1,20 @@
 """Parity: every document of the source against the document rebuilt from the target's rows, and every row's key back.
 
-A range's place and its suspects commit together. A difference is only a suspect until the tail has passed it; what still
-differs then is repaired through the door, and what differs even after that is a settled mismatch.
+A range's place and its suspects commit together. A difference is only a suspect until the tail has passed it; what
+still differs then is repaired through the door, and what differs even after that is a settled mismatch.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
+from midflight.core.documents import last_key
 from temporalio import activity
 
 from activities.comparing import compare_block, compare_keys, extra_keys
-from activities.opened import Opened, opened
+from activities.opened import opened
 from activities.slices import Progress, stop_if_worker_stops, until_paused
 from activities.tail import drained
 from midflight.contracts.parity import (
@@ -26,9 +28,8 @@ from midflight.contracts.parity import (
     Recheck,
     Rechecked,
 )
-from midflight.core.documents import last_key
 from midflight.ports import KeyRange, ParityProgress, Stores, Suspect
-from midflight.sync import sync_keys
+from midflight.sync import Bridge, sync_keys
 
 TARGET_RANGE = 0
 """The number of the pass over the target's own keys; the source's ranges count from 1."""
@@ -106,16 +107,20 @@ class _Tally:
         self.documents = self.equal = self.suspects = 0
         self.done = False
 
+    def add(self, documents: int, equal: int) -> None:
+        self.documents += documents
+        self.equal += equal
+
     def compared(self) -> Compared:
         return Compared(compared=self.documents, equal=self.equal, suspects=self.suspects, done=self.done)
 
 
-async def _place(work: Opened, request: CompareRange) -> ParityProgress:
+async def _place(work: Bridge, request: CompareRange) -> ParityProgress:
     recorded = await work.target.parity.begin(request.ref.domain, request.run, request.collection, ())
     return next(p for p in recorded if p.number == request.number)
 
 
-async def _source_pass(work: Opened, request: CompareRange, place: ParityProgress, tally: _Tally) -> None:
+async def _source_pass(work: Bridge, request: CompareRange, place: ParityProgress, tally: _Tally) -> None:
     collection = work.plan.collection(request.collection)
     progress = Progress(request.ref.domain, "verify", collection=request.collection, range=request.number)
     blocks = work.source.reader.read_range(
@@ -124,47 +129,39 @@ async def _source_pass(work: Opened, request: CompareRange, place: ParityProgres
     async for block in blocks:
         key, documents = last_key(block)
         suspects = await compare_block(work, collection, block)
-        place = await _advance(work, request, place, key, documents, suspects, tally)
+        equal = documents - len(suspects)
+        moved = replace(place, cursor=key, compared=place.compared + documents, equal=place.equal + equal)
+        place = await _advance(work, request, moved, suspects, tally)
+        tally.add(documents, equal)
         progress.beat(documents, suspects=tally.suspects)
         stop_if_worker_stops()
-    await _advance(work, request, place, place.cursor, 0, (), tally, done=True)
+    await _advance(work, request, _done(place), (), tally)
 
 
-async def _target_pass(work: Opened, request: CompareRange, place: ParityProgress, tally: _Tally) -> None:
+async def _target_pass(work: Bridge, request: CompareRange, place: ParityProgress, tally: _Tally) -> None:
     collection = work.plan.collection(request.collection)
     progress = Progress(request.ref.domain, "verify keys", collection=request.collection)
     while (found := await extra_keys(work, collection, place.cursor, request.batch_size)).cursor is not None:
-        place = await _advance(work, request, place, found.cursor, 0, found.suspects, tally)
+        place = await _advance(work, request, replace(place, cursor=found.cursor), found.suspects, tally)
         progress.beat(found.looked_at, suspects=tally.suspects)
         stop_if_worker_stops()
-    await _advance(work, request, place, place.cursor, 0, (), tally, done=True)
+    await _advance(work, request, _done(place), (), tally)
 
 
 async def _advance(
-    work: Opened,
-    request: CompareRange,
-    place: ParityProgress,
-    cursor: bytes | None,
-    documents: int,
-    suspects: Sequence[Suspect],
-    tally: _Tally,
-    *,
-    done: bool = False,
+    work: Bridge, request: CompareRange, moved: ParityProgress, suspects: Sequence[Suspect], tally: _Tally
 ) -> ParityProgress:
-    equal = documents - len(suspects) if documents else 0
-    moved = ParityProgress(
-        place.number, place.keys, cursor, place.batches, place.compared + documents, place.equal + equal, done
-    )
+    """Commit a place with its suspects; returns it as the next commit must find it."""
     await work.target.parity.advance(request.ref.domain, request.run, request.collection, moved, suspects)
-    tally.documents += documents
-    tally.equal += equal
     tally.suspects += len(suspects)
-    return ParityProgress(
-        moved.number, moved.keys, cursor, place.batches + 1, moved.compared, moved.equal, done
-    )
+    return replace(moved, batches=moved.batches + 1)
 
 
-async def _recheck(work: Opened, request: Recheck) -> Rechecked:
+def _done(place: ParityProgress) -> ParityProgress:
+    return replace(place, done=True)
+
+
+async def _recheck(work: Bridge, request: Recheck) -> Rechecked:
     suspects = await work.target.parity.suspects(request.ref.domain, request.run, SUSPECTS_AT_ONCE)
     differing = await _look_again(work, request, suspects)
     remaining = await _repair(work, request, differing) if differing else []
@@ -177,7 +174,7 @@ async def _recheck(work: Opened, request: Recheck) -> Rechecked:
     )
 
 
-async def _look_again(work: Opened, request: Recheck, suspects: list[Suspect]) -> list[Suspect]:
+async def _look_again(work: Bridge, request: Recheck, suspects: list[Suspect]) -> list[Suspect]:
     """Those that differ in every one of a few looks, with the tail drained before each."""
     for _ in range(LOOKS):
         if not suspects:
@@ -189,23 +186,23 @@ async def _look_again(work: Opened, request: Recheck, suspects: list[Suspect]) -
     return suspects
 
 
-async def _repair(work: Opened, request: Recheck, suspects: list[Suspect]) -> list[Suspect]:
+async def _repair(work: Bridge, request: Recheck, suspects: list[Suspect]) -> list[Suspect]:
     keys: dict[str, list[bytes]] = {}
     for suspect in suspects:
         keys.setdefault(suspect.collection, []).append(suspect.key)
-    await sync_keys(work.source, work.target, work.plan, keys, "repair")
+    await sync_keys(work, keys, "repair")
     counts = {name: len(of_one) for name, of_one in keys.items()}
     await work.target.ledger.record(request.ref.domain, "repaired", "midflight", {"run": request.run, **counts})
     return await _look_again(work, request, suspects)
 
 
-async def _clear(work: Opened, request: Recheck, suspects: list[Suspect], still: list[Suspect]) -> None:
+async def _clear(work: Bridge, request: Recheck, suspects: list[Suspect], still: list[Suspect]) -> None:
     differing = {(s.collection, s.key) for s in still}
     equal = [s for s in suspects if (s.collection, s.key) not in differing]
     await work.target.parity.clear(request.ref.domain, request.run, equal)
 
 
-async def _compare_suspects(work: Opened, suspects: list[Suspect]) -> list[Suspect]:
+async def _compare_suspects(work: Bridge, suspects: list[Suspect]) -> list[Suspect]:
     names = dict.fromkeys(s.collection for s in suspects)
     found = await asyncio.gather(
         *(

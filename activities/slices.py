@@ -1,7 +1,8 @@
 """Long activities: how they notice that they must stop, and what they say meanwhile.
 
-A pause comes as a cancellation *by the workflow*: the activity returns what it has done (a cursor kept only in heartbeats
-would be lost). Every other cancellation (the server's own pause, a worker going down) must be raised, so that the server
+A pause comes as a cancellation *by the workflow*: the activity returns what it has done (a cursor kept only in
+heartbeats would be lost). Every other cancellation (the server's own pause, a worker going down) must be raised, so
+that the server
 starts the next attempt, which goes on from the committed checkpoint.
 """
 

@@ -6,7 +6,7 @@ import asyncio
 
 from temporalio import activity
 
-from activities.opened import Opened, opened
+from activities.opened import opened
 from activities.slices import Progress, stop_if_worker_stops, until_paused
 from midflight.clock import seconds
 from midflight.contracts.base import DomainRef
@@ -14,7 +14,7 @@ from midflight.contracts.tail import Drain, Drained, Follow, Followed
 from midflight.core.outcome import Applied, FeedPosition
 from midflight.errors import AuthorityMoved, DrainTimeout, PositionLost
 from midflight.ports import Changed, Position, Stores
-from midflight.sync import sync_keys
+from midflight.sync import Bridge, sync_keys
 
 MARK_EVERY_SECONDS = 1.0
 WAIT_SECONDS = 0.5
@@ -56,7 +56,7 @@ class TailActivities:
             await work.source.feed.forget(ref.domain)
 
 
-async def drained(work: Opened, within_seconds: float) -> Drained:
+async def drained(work: Bridge, within_seconds: float) -> Drained:
     """As the activity `drain`, for those that hold the stores open already."""
     domain, began = work.plan.domain, seconds()
     mark = await work.source.feed.mark(domain)
@@ -96,7 +96,7 @@ class _Tally:
 class _Follower:
     """One slice of the tail: events to keys, keys through the door, position and marks with them."""
 
-    def __init__(self, work: Opened, request: Follow, tally: _Tally) -> None:
+    def __init__(self, work: Bridge, request: Follow, tally: _Tally) -> None:
         self._work, self._request, self._tally = work, request, tally
         self._domain = request.ref.domain
         self._progress = Progress(self._domain, "tail")
@@ -138,7 +138,11 @@ class _Follower:
         try:
             work = self._work
             self._tally.applied += await sync_keys(
-                work.source, work.target, work.plan, changed.keys, "tail", after=changed.after, checkpoint=checkpoint
+                work,
+                changed.keys,
+                "tail",
+                after=changed.after,
+                checkpoint=checkpoint,
             )
         except AuthorityMoved:
             if (await self._work.target.ledger.authority(self._domain)).authority == "source":
@@ -192,7 +196,7 @@ class LagMeter:
         return now - self._last_sent >= MARK_EVERY_SECONDS
 
 
-def _collections(work: Opened) -> list[str]:
+def _collections(work: Bridge) -> list[str]:
     return [entry.collection for entry in work.plan.collections]
 
 

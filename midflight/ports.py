@@ -1,7 +1,7 @@
 """Ports: every I/O Midflight does, on one page. Adapters implement them, activities use them, drivers stay behind them.
 
-Documents cross as BSON bytes, keys as canonical bytes (`midflight.core.keys`), rows as tuples (`midflight.core.tables`).
-All raise `midflight.errors` only.
+Documents cross as BSON bytes, keys as canonical bytes (`midflight.core.keys`), rows as tuples
+(`midflight.core.tables`). All raise `midflight.errors` only.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ from typing import Any, Protocol
 
 from midflight.core.gates import Evidence
 from midflight.core.outcome import Applied, Batch, Row, Ticket
-from midflight.core.plan import CollectionMap, Plan
 from midflight.core.phase import Stage
+from midflight.core.plan import CollectionMap, Plan
 
 # --- the source ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRange:
-    """Keys from `lower` (inclusive) to `upper` (exclusive) in BSON order, across types; None is open. Canonical key bytes."""
+    """Keys from `lower` (inclusive) to `upper` (exclusive) in BSON order, across types.
+
+    None is open. Canonical key bytes.
+    """
 
     lower: bytes | None = None
     upper: bytes | None = None
@@ -76,9 +79,7 @@ class SourceReader(Protocol):
         Starts strictly after `above` where given. At most `batch_size` documents a block.
         """
 
-    async def read_keys(
-        self, collection: str, keys: Sequence[bytes], *, after: bytes | None = None
-    ) -> bytes:
+    async def read_keys(self, collection: str, keys: Sequence[bytes], *, after: bytes | None = None) -> bytes:
         """The current documents of these keys, concatenated BSON, any order; absent keys are simply not there.
 
         `after` is `Changed.after`: the read is causally after that operation.
@@ -113,7 +114,10 @@ class SourceFence(Protocol):
     """Makes the source store refuse application writes."""
 
     async def current(self, collections: Sequence[str]) -> dict[str, str]:
-        """What decides over writes now, by collection, as JSON text for `lower_fence`; fenced collections are left out."""
+        """What decides over writes now, by collection, as JSON text for `lower_fence`.
+
+        Fenced collections are left out.
+        """
 
     async def raise_fence(self, collections: Sequence[str]) -> None:
         """Refuse inserts and updates. Repeating is safe. (Whoever raises it has saved `current` before.)"""
@@ -163,7 +167,10 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the tail is: `lag_seconds` and `reported_at` are what it last said of itself (None before the first report)."""
+    """Where the tail is.
+
+    `lag_seconds` and `reported_at` are what it last said of itself (None before the first report).
+    """
 
     token: bytes
     commits: int
@@ -223,8 +230,8 @@ class Door(Protocol):
     async def apply(self, plan: Plan, ticket: Ticket, batch: Batch) -> Applied:
         """Apply what is newer than its guard row, with the checkpoint, in one transaction.
 
-        Raises AuthorityMoved (authority or epoch changed) or Superseded (the checkpoint moved); then nothing was written.
-        Outcomes that violate a constraint of the target are quarantined, the others go on.
+        Raises AuthorityMoved (authority or epoch changed) or Superseded (the checkpoint moved); then nothing was
+        written. Outcomes that violate a constraint of the target are quarantined, the others go on.
         """
 
 
@@ -271,13 +278,19 @@ class Ledger(Protocol):
         """Move the stage while the source is the authority; AuthorityMoved otherwise (unless it is already so)."""
 
     async def flip(self, domain: str, epoch: int) -> int:
-        """authority = target, epoch + 1, accepting, stage = target; returns the new epoch. Repeating with the old epoch is safe."""
+        """authority = target, epoch + 1, accepting, stage = target.
+
+        Returns the new epoch. Repeating with the old epoch is safe.
+        """
 
     async def retire(self, domain: str) -> None:
         """stage = target_only. Repeating is safe."""
 
     async def reset(self, plan: Plan) -> None:
-        """Forget the copy: epoch + 1 (older tokens of zombies die), target tables emptied, guards, partitions, position gone."""
+        """Forget the copy.
+
+        Epoch + 1 (older tokens of zombies die), target tables emptied, guards, partitions, position gone.
+        """
 
     async def pin(self, domain: str, token: bytes) -> None:
         """Record the starting position; an existing one stays."""
@@ -346,11 +359,12 @@ class TargetRows(Protocol):
     async def rows_of(
         self, schema: str, collection: CollectionMap, row_keys: Sequence[Any]
     ) -> dict[Any, tuple[list[Row], ...]]:
-        """By root key value: the rows of every table of the collection, in the order of `tables()`, children by position."""
+        """By root key value.
 
-    async def scan_roots(
-        self, schema: str, collection: CollectionMap, after: Any | None, at_most: int
-    ) -> list[Row]:
+        The rows of every table of the collection, in the order of `tables()`, children by position.
+        """
+
+    async def scan_roots(self, schema: str, collection: CollectionMap, after: Any | None, at_most: int) -> list[Row]:
         """Root rows in order of the key column, strictly after `after`."""
 
     async def keys_changed_since(self, domain: str, collection: str, token: int, at_most: int) -> list[bytes]:

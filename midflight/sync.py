@@ -1,13 +1,15 @@
 """Draw, read, apply: the only order in which anything of the source reaches the target. Protocol section 2.
 
 Every path (tail, repair, retry of a quarantine, and later the application's shadow write) brings keys and calls
-`sync_keys`; the backfill brings a cursor and calls `apply_block` with the ticket that was drawn before the cursor was opened.
+`sync_keys`; the backfill brings a cursor and calls `apply_block` with the ticket that was drawn before the cursor
+was opened.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from midflight.core.documents import read_documents
 from midflight.core.mapping import Mapper, mapper_for
@@ -16,10 +18,17 @@ from midflight.core.plan import CollectionMap, Plan
 from midflight.ports import Source, Target
 
 
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """Both stores of a domain, open, and its plan."""
+
+    source: Source
+    target: Target
+    plan: Plan
+
+
 async def sync_keys(
-    source: Source,
-    target: Target,
-    plan: Plan,
+    bridge: Bridge,
     keys: Mapping[str, Sequence[bytes]],
     path: Path,
     *,
@@ -31,13 +40,19 @@ async def sync_keys(
     Raises AuthorityMoved or Superseded; then nothing was written.
     """
     # The token must be older than the image it guards, so the draw comes before the read, never after.
+    source, target, plan = bridge.source, bridge.target, bridge.plan
     ticket = await target.door.draw(plan.domain)
     outcomes = {name: await _read(source, plan.collection(name), wanted, after) for name, wanted in keys.items()}
     return await target.door.apply(plan, ticket, Batch(path, outcomes, checkpoint))
 
 
 async def apply_block(
-    target: Target, plan: Plan, collection: CollectionMap, block: bytes, ticket: Ticket, checkpoint: Checkpoint
+    target: Target,
+    plan: Plan,
+    collection: CollectionMap,
+    block: bytes,
+    ticket: Ticket,
+    checkpoint: Checkpoint,
 ) -> Applied:
     """Apply a block of documents read from a cursor that was opened after `ticket` was drawn."""
     outcomes = await asyncio.to_thread(map_block, mapper_for(collection), block)
@@ -49,9 +64,7 @@ def map_block(mapper: Mapper, block: bytes) -> list[Outcome]:
     return [mapper.map(document) for document in read_documents(block)]
 
 
-async def _read(
-    source: Source, collection: CollectionMap, keys: Sequence[bytes], after: bytes | None
-) -> list[Outcome]:
+async def _read(source: Source, collection: CollectionMap, keys: Sequence[bytes], after: bytes | None) -> list[Outcome]:
     if not keys:
         return []
     mapper = mapper_for(collection)

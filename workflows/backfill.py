@@ -37,7 +37,7 @@ class BackfillCollection:
         self._expected = 0
 
     @workflow.run
-    async def run(self, request: BackfillRequest) -> Copied:
+    async def run(self, request: BackfillRequest) -> Copied:  # noqa: ARG002 (given to __init__ too)
         """Every partition once, each from its committed cursor."""
         planned = await self._plan()
         self._expected = planned.expected
@@ -61,9 +61,7 @@ class BackfillCollection:
         return self._total
 
     async def _plan(self) -> Partitioned:
-        request = PlanPartitions(
-            ref=self._request.ref, collection=self._request.collection, pacing=self._pacing
-        )
+        request = PlanPartitions(ref=self._request.ref, collection=self._request.collection, pacing=self._pacing)
         return await workflow.execute_activity_method(
             BackfillActivities.plan_partitions,
             request,

@@ -23,7 +23,8 @@ async def connect(address: str, namespace: str, *, within_seconds: float = WAIT_
     """A connected client. TemporalUnavailable if nobody answers."""
     try:
         return await asyncio.wait_for(
-            Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter), within_seconds
+            Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter),
+            within_seconds,
         )
     except (RuntimeError, RPCError, TimeoutError) as error:
         raise TemporalUnavailable(

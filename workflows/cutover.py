@@ -74,9 +74,7 @@ async def _hold_and_flip(move: Move, token: int) -> None:
     move.state.fenced = True
     await move.call(CutoverActivities.raise_fence, move.ref, "fence the source", options.CUTOVER_STEP)
     drain = Drain(ref=move.ref, within_seconds=_left(deadline, "fence"))
-    drained: Drained = await move.call(
-        TailActivities.drain, drain, "drain the tail", options.DRAIN
-    )
+    drained: Drained = await move.call(TailActivities.drain, drain, "drain the tail", options.DRAIN)
     checked: ChangedChecked = await move.call(
         ParityActivities.check_changed,
         CheckChanged(ref=move.ref, token=token),
@@ -87,14 +85,22 @@ async def _hold_and_flip(move: Move, token: int) -> None:
         raise _Late(f"{checked.mismatches} of {checked.compared} documents changed last differ")
     left = _left(deadline, "verify")
     move.steering.check()
-    # From here on a rollback is refused: whether the flip has happened is for the ledger to say, and it is asked until it answers.
+    # From here on a rollback is refused: whether the flip has happened is for the ledger to say, and it is asked
+    # until it answers.
     move.state.flipped = True
     flipped: Flipped = await move.call(
-        CutoverActivities.flip, Flip(ref=move.ref, epoch=epoch), "flip: the target is the authority", options.FLIP
+        CutoverActivities.flip,
+        Flip(ref=move.ref, epoch=epoch),
+        "flip: the target is the authority",
+        options.FLIP,
     )
     move.state.stage, move.state.reads_percent = Stage.TARGET, FULL
     await move.record(
-        "flipped", epoch=flipped.epoch, drained_seconds=drained.seconds, compared=checked.compared, seconds_left=left
+        "flipped",
+        epoch=flipped.epoch,
+        drained_seconds=drained.seconds,
+        compared=checked.compared,
+        seconds_left=left,
     )
     move.tell(waiting_for="")
 
@@ -102,9 +108,7 @@ async def _hold_and_flip(move: Move, token: int) -> None:
 async def _hold(move: Move) -> int:
     """Stage `hold`; returns the epoch that the flip must find unchanged."""
     request = SetStage(ref=move.ref, stage=Stage.HOLD, reads_bp=10_000)
-    epoch: int = await move.call(
-        CutoverActivities.set_stage, request, "hold: writes wait", options.CUTOVER_STEP
-    )
+    epoch: int = await move.call(CutoverActivities.set_stage, request, "hold: writes wait", options.CUTOVER_STEP)
     move.state.stage = Stage.HOLD
     move.tell(waiting_for="the cutover")
     return epoch

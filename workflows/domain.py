@@ -27,7 +27,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.phases import RUNBOOK
     from workflows.rollback import roll_back
     from workflows.steering import HistoryFull, Interrupted
-    from workflows.tail import Tail
 
 REFUSED = "Refused"
 
@@ -40,17 +39,16 @@ class MigrateDomain:
     def __init__(self, request: MigrateRequest) -> None:
         self._move = Move(request)
         self._state = self._move.state
-        self._tail = Tail(self._move)
 
     @workflow.run
-    async def run(self, request: MigrateRequest) -> DomainReport:
+    async def run(self, request: MigrateRequest) -> DomainReport:  # noqa: ARG002 (given to __init__ too)
         """Phase after phase until done; pauses, rollbacks, failures and a long history lead back into the loop."""
         if not self._state.spans:
             self._move.enter(Phase.PREPARE)
         self._move.tell()
         while self._state.phase is not Phase.DONE:
             await self._one_phase()
-        await self._tail.stop()
+        await self._move.tail.stop()
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._report()
 
@@ -58,7 +56,7 @@ class MigrateDomain:
         move = self._move
         try:
             await self._ready()
-            await RUNBOOK[self._state.phase](move, self._tail)
+            await RUNBOOK[self._state.phase](move)
             move.enter(after(self._state.phase))
             move.check_history()
         except Interrupted:
@@ -77,7 +75,7 @@ class MigrateDomain:
             await steering.until(lambda: not state.parked, "an operator: resume or rollback")
             steering.clear()
         if state.tailing:
-            self._tail.start()
+            self._move.tail.start()
         await steering.ready()
         self._move.tell()
 
@@ -92,13 +90,13 @@ class MigrateDomain:
         self._move.steering.clear()
         if rollback is not None:
             try:
-                await roll_back(self._move, self._tail, rollback)
+                await roll_back(self._move, rollback)
             except (ActivityError, ChildWorkflowError) as failure:
                 self._state.rollback = None
                 self._park(f"The rollback to {rollback.to} did not finish: {_cause(failure)}. Roll back again.")
 
     async def _continue_as_new(self) -> None:
-        await self._tail.halt()
+        await self._move.tail.halt()
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._state.runs += 1
         workflow.continue_as_new(self._move.request.model_copy(update={"state": self._state}))
@@ -131,11 +129,11 @@ class MigrateDomain:
             case Pause():
                 state.pause = command
                 steering.pause()
-                self._tail.steering.pause()
+                self._move.tail.steering.pause()
             case Resume():
                 state.pause, state.parked, state.problem = None, False, ""
                 steering.resume()
-                self._tail.steering.resume()
+                self._move.tail.steering.resume()
             case Approve():
                 state.approval = Approval(
                     gate=command.gate,
@@ -151,7 +149,7 @@ class MigrateDomain:
                 state.pause, state.parked, state.problem = None, False, ""
                 state.rollback = command
                 steering.resume()
-                self._tail.steering.resume()
+                self._move.tail.steering.resume()
                 steering.stop()
             case SetPacing():
                 state.pacing = commands.new_pacing(state.pacing, command)
@@ -244,9 +242,7 @@ class MigrateDomain:
     def status(self) -> DomainStatus:
         """The state and what the plan demands."""
         plan = self._move.plan
-        return DomainStatus(
-            state=self._state, owner=plan.owner, approvals=plan.approvals, ramp_steps=plan.ramp.steps
-        )
+        return DomainStatus(state=self._state, owner=plan.owner, approvals=plan.approvals, ramp_steps=plan.ramp.steps)
 
     @workflow.query(description="The gate the move stands before, with its evidence")
     def gates(self) -> GateView | None:

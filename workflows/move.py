@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from midflight.core.phase import Phase, Stage
     from workflows import options, story
     from workflows.steering import HistoryFull, Steering
+    from workflows.tail import Tail
 
 R = TypeVar("R")
 A = TypeVar("A")
@@ -37,6 +38,7 @@ class Move:
             domain=request.plan.domain, pacing=request.plan.pacing, started_by=request.started_by
         )
         self.steering = Steering(paused=self.state.pause is not None)
+        self.tail = Tail(self)
         self.story = story.Story()
 
     @property

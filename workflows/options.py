@@ -26,7 +26,9 @@ PATIENT = RetryPolicy(
 )
 # In the cutover users are waiting: a step that does not succeed at once is undone.
 HASTY = RetryPolicy(
-    initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(milliseconds=500), maximum_attempts=3
+    initial_interval=timedelta(milliseconds=100),
+    maximum_interval=timedelta(milliseconds=500),
+    maximum_attempts=3,
 )
 
 # A wait with a deadline of its own: asked once.

@@ -74,9 +74,7 @@ class CheckParity:
     async def _compare_collection(self, collection: str) -> None:
         begun = await workflow.execute_activity_method(
             ParityActivities.begin_parity,
-            BeginParity(
-                ref=self._request.ref, run=self._request.run, collection=collection, pacing=self._pacing
-            ),
+            BeginParity(ref=self._request.ref, run=self._request.run, collection=collection, pacing=self._pacing),
             summary=f"cut {collection} into ranges",
             **options.SHORT,
         )

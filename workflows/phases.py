@@ -21,20 +21,15 @@ with workflow.unsafe.imports_passed_through():
     from workflows.cutover import cut_over
     from workflows.gatekeeper import pass_gate
     from workflows.move import Move, Parked
-    from workflows.tail import Tail
     from workflows.verify import check_parity
 
 
-async def prepare(move: Move, tail: Tail) -> None:
+async def prepare(move: Move) -> None:
     """Look before touching; then ledger and tables."""
     request = PrepareRequest(plan=move.plan)
-    checked: Checked = await move.call(
-        PrepareActivities.check, request, "check source and target", options.SHORT
-    )
+    checked: Checked = await move.call(PrepareActivities.check, request, "check source and target", options.SHORT)
     move.state.findings = checked.findings
-    move.state.collections = {
-        name: CollectionProgress(expected=count) for name, count in checked.documents.items()
-    }
+    move.state.collections = {name: CollectionProgress(expected=count) for name, count in checked.documents.items()}
     if checked.failures:
         raise Parked("; ".join(f"{f.check}: {f.detail} {f.next_step}".strip() for f in checked.failures))
     move.state.fingerprint = await move.call(
@@ -43,14 +38,14 @@ async def prepare(move: Move, tail: Tail) -> None:
     await move.set_stage(Stage.OFF)
 
 
-async def capture(move: Move, tail: Tail) -> None:
+async def capture(move: Move) -> None:
     """Pin the feed position before the first read, and follow from there."""
     await move.call(TailActivities.pin, move.ref, "pin the feed position", options.SHORT)
     await move.set_stage(Stage.SHADOW)
-    tail.start()
+    move.tail.start()
 
 
-async def backfill(move: Move, tail: Tail) -> None:
+async def backfill(move: Move) -> None:
     """Copy what exists; then indexes and foreign keys."""
     await _all(_copy(move, entry.collection) for entry in move.plan.collections)
     built: Constrained = await move.call(
@@ -59,7 +54,7 @@ async def backfill(move: Move, tail: Tail) -> None:
     await move.record("constrained", **built.model_dump())
 
 
-async def verify(move: Move, tail: Tail) -> None:
+async def verify(move: Move) -> None:
     """Every document compared; differences settled or repaired."""
     report = await check_parity(move)
     if report.mismatches:
@@ -69,14 +64,14 @@ async def verify(move: Move, tail: Tail) -> None:
         )
 
 
-async def dark_read(move: Move, tail: Tail) -> None:
+async def dark_read(move: Move) -> None:
     """The application compares a sample of its reads."""
     await pass_gate(move, "dark_read")
     await move.set_stage(Stage.DARK_READ, dark_percent=move.plan.dark_reads.percent)
     await _soak(move, move.plan.dark_reads.soak_seconds, "dark reads")
 
 
-async def ramp(move: Move, tail: Tail) -> None:
+async def ramp(move: Move) -> None:
     """Reads move to the target, step by step."""
     if move.state.ramp_step == 0:
         await pass_gate(move, "ramp")
@@ -88,20 +83,20 @@ async def ramp(move: Move, tail: Tail) -> None:
         move.state.ramp_step += 1
 
 
-async def cutover(move: Move, tail: Tail) -> None:
+async def cutover(move: Move) -> None:
     """Hold, fence, drain, verify, flip; or undo."""
     if not move.state.flipped:
         await pass_gate(move, "cutover")
         await cut_over(move)
-    await tail.stop()
+    await move.tail.stop()
 
 
-async def soak(move: Move, tail: Tail) -> None:
+async def soak(move: Move) -> None:
     """The target is in charge and is watched."""
     await _soak(move, move.plan.soak_seconds, "soak")
 
 
-async def retire(move: Move, tail: Tail) -> None:
+async def retire(move: Move) -> None:
     """The target alone; the source stays fenced."""
     await pass_gate(move, "retire")
     await move.call(CutoverActivities.retire, move.ref, "stage target_only", options.SHORT)
@@ -109,13 +104,13 @@ async def retire(move: Move, tail: Tail) -> None:
     await move.call(TailActivities.forget, move.ref, "remove our marks from the source", options.SHORT)
 
 
-async def decommission(move: Move, tail: Tail) -> None:
+async def decommission(move: Move) -> None:
     """The end of the move. The source's documents are left where they are, fenced."""
     await pass_gate(move, "decommission")
     await move.record("decommissioned")
 
 
-RUNBOOK: dict[Phase, Callable[[Move, Tail], Awaitable[None]]] = {
+RUNBOOK: dict[Phase, Callable[[Move], Awaitable[None]]] = {
     Phase.PREPARE: prepare,
     Phase.CAPTURE: capture,
     Phase.BACKFILL: backfill,
@@ -145,9 +140,7 @@ async def _copy(move: Move, collection: str) -> None:
         BackfillCollection.run, request, f"backfill/{collection}", f"backfill of {collection}"
     )
     known = move.state.collections.get(collection, CollectionProgress())
-    progress = known.model_copy(
-        update={"documents": copied.documents, "quarantined": copied.quarantined, "done": True}
-    )
+    progress = known.model_copy(update={"documents": copied.documents, "quarantined": copied.quarantined, "done": True})
     move.state.collections = {**move.state.collections, collection: progress}
     move.tell()
 

@@ -13,10 +13,9 @@ with workflow.unsafe.imports_passed_through():
     from midflight.core.phase import STAGE_OF, Phase, at_least, precedes
     from workflows import cutover, options
     from workflows.move import Move
-    from workflows.tail import Tail
 
 
-async def roll_back(move: Move, tail: Tail, rollback: Rollback) -> None:
+async def roll_back(move: Move, rollback: Rollback) -> None:
     """Undo, then stand at the beginning of `rollback.to`, waiting to be resumed."""
     came_from, to = move.state.phase, rollback.to
     move.tell(waiting_for=f"rolling back to {to}")
@@ -24,7 +23,7 @@ async def roll_back(move: Move, tail: Tail, rollback: Rollback) -> None:
         await cutover.undo(move)
     if at_least(came_from, Phase.CAPTURE):
         await move.set_stage(STAGE_OF[to])
-        await _undo_copy(move, tail, to)
+        await _undo_copy(move, to)
         await move.record("rolled_back", rollback.person, reason=rollback.reason, **{"from": came_from, "to": to})
     _forget(move, to)
     move.enter(to)
@@ -32,9 +31,9 @@ async def roll_back(move: Move, tail: Tail, rollback: Rollback) -> None:
     move.tell(waiting_for="resume, after the rollback")
 
 
-async def _undo_copy(move: Move, tail: Tail, to: Phase) -> None:
+async def _undo_copy(move: Move, to: Phase) -> None:
     if not precedes(Phase.CAPTURE, to):
-        await tail.stop()
+        await move.tail.stop()
         await move.call(TailActivities.forget, move.ref, "remove our marks from the source", options.SHORT)
         undo = Undo(ref=move.ref, forget_copy=True)
         await move.call(CutoverActivities.undo, undo, "empty the target, epoch + 1", options.SHORT)

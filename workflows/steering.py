@@ -84,9 +84,11 @@ class Steering:
         """Wait until the condition holds (True) or the time is over (False)."""
         try:
             await workflow.wait_condition(
-                lambda: self.stopped or self.failure is not None or condition(), timeout=timeout, timeout_summary=why
+                lambda: self.stopped or self.failure is not None or condition(),
+                timeout=timeout,
+                timeout_summary=why,
             )
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return False
         self.check()
         return True

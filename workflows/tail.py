@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -10,10 +11,23 @@ from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
     from activities.tail import TailActivities
+    from midflight.contracts.base import DomainRef
+    from midflight.contracts.domain import DomainState, MigrateRequest
     from midflight.contracts.tail import Follow, Followed
     from workflows import options
-    from workflows.move import Move
     from workflows.steering import Interrupted, Steering
+
+
+class Move(Protocol):
+    """What the tail needs of the move it belongs to."""
+
+    request: MigrateRequest
+    state: DomainState
+    steering: Steering
+
+    @property
+    def ref(self) -> DomainRef:
+        """How activities find the domain."""
 
 
 class Tail:
@@ -45,7 +59,7 @@ class Tail:
 
     async def _run(self) -> None:
         try:
-            await self.steering.work(self._slice, lambda followed: None)
+            await self.steering.work(self._slice, lambda _: None)
         except Interrupted:
             return
         except ActivityError as failure:
@@ -56,5 +70,5 @@ class Tail:
     def _slice(self) -> ActivityHandle[Followed]:
         request = Follow(ref=self._move.ref, slice_seconds=self._move.request.tail_slice_seconds)
         return workflow.start_activity_method(
-            TailActivities.follow, request, summary=f"tail of {self._move.plan.domain}", **options.SLICE
+            TailActivities.follow, request, summary=f"tail of {self._move.ref.domain}", **options.SLICE
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from midflight.contracts.base import Contract, DomainRef
 from midflight.core.phase import Stage
 
@@ -36,7 +38,7 @@ class Record(Contract):
     ref: DomainRef
     kind: str
     person: str
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = Field(default_factory=dict)
 
 
 class Undo(Contract):

@@ -61,7 +61,10 @@ class Recheck(Contract):
 
 
 class Rechecked(Contract):
-    """How many suspects there were, turned out equal, were repaired, and still differ; `done` is false after a pause."""
+    """How many suspects there were, turned out equal, were repaired, and still differ.
+
+    `done` is false after a pause.
+    """
 
     suspects: int = 0
     cleared: int = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from midflight.contracts.base import Contract
 from midflight.core.plan import Plan
 
@@ -25,7 +27,7 @@ class Checked(Contract):
     """Every finding, and about how many documents each collection holds."""
 
     findings: tuple[FindingView, ...] = ()
-    documents: dict[str, int] = {}
+    documents: dict[str, int] = Field(default_factory=dict)
 
     @property
     def failures(self) -> tuple[FindingView, ...]:

@@ -10,7 +10,10 @@ AT_MOST = 5
 
 
 def differing_fields(left: Mapping[str, Any], right: Mapping[str, Any]) -> tuple[str, ...]:
-    """The paths of the first few fields that differ in presence, type or value; `(order)` if only their order differs."""
+    """The paths of the first few fields that differ in presence, type or value.
+
+    `(order)` if only their order differs.
+    """
     found = tuple(islice(_walk(left, right, ""), AT_MOST))
     return found or (("(order)",) if list(left) != list(right) else ())
 

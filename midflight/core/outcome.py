@@ -63,7 +63,10 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class PartitionCursor:
-    """The committed place inside a partition. `batches` is the count before this batch: the commit demands it unchanged."""
+    """The committed place inside a partition.
+
+    `batches` is the count before this batch: the commit demands it unchanged.
+    """
 
     collection: str
     partition: int
@@ -91,7 +94,10 @@ Checkpoint = PartitionCursor | FeedPosition | None
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one apply brings: outcomes by collection, the path they came by, and the checkpoint that commits with them."""
+    """What one apply brings.
+
+    Outcomes by collection, the path they came by, and the checkpoint that commits with them.
+    """
 
     path: Path
     outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
@@ -100,7 +106,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Counts of one apply: documents written, deleted, stale (the guard held a newer token) and quarantined, and rows written."""
+    """Counts of one apply.
+
+    Documents written, deleted, stale (the guard held a newer token) and quarantined, and rows written.
+    """
 
     written: int = 0
     deleted: int = 0

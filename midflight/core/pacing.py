@@ -15,7 +15,10 @@ def rest_seconds(documents: int, elapsed: float, pacing: Pacing, share: int = 1)
 
 
 def batch_size(pacing: Pacing, share: int = 1) -> int:
-    """Documents a batch: at most half a second's worth at the paced rate, so that a pause is quick and the rate smooth."""
+    """Documents a batch.
+
+    At most half a second's worth at the paced rate, so that a pause is quick and the rate smooth.
+    """
     if pacing.documents_per_second is None:
         return pacing.batch_size
     return max(1, min(pacing.batch_size, pacing.documents_per_second // (2 * share)))
