@@ -4,6 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 JOBS ?= 2
+# Without this machine's extra indexes: the lock holds every platform's public hashes, and nothing local.
+COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null $(BIN)/pip-compile --quiet \
+  --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .PHONY: demo test check bench lock clean
 
@@ -22,10 +26,9 @@ check: $(READY)  ## lint, format, types, import rules
 bench: $(READY)  ## throughput of the backfill
 	@$(BIN)/python -m benchmarks.backfill
 
-lock: $(READY)  ## write requirements.lock anew from pyproject.toml
-	@env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null $(BIN)/pip-compile --quiet \
-	  --generate-hashes --allow-unsafe --strip-extras --all-extras --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.lock pyproject.toml
+lock: $(READY)  ## write both lock files anew from pyproject.toml
+	@$(COMPILE) --all-extras -o requirements.lock pyproject.toml
+	@$(COMPILE) -c requirements.lock -o deploy/requirements.lock pyproject.toml
 
 clean:  ## the virtual environment, caches and the local servers' data
 	@rm -rf .venv .midflight .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

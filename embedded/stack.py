@@ -72,6 +72,7 @@ class Stack:
         self._settings = settings
         self.supervisor = Supervisor(self._dir)
         try:
+            self._forget_ephemeral()  # a killed predecessor had no time to
             self.servers = self._start()
         except BaseException:
             self.close()
@@ -80,8 +81,7 @@ class Stack:
     def close(self) -> None:
         """Stop everything that was started here."""
         self.supervisor.stop_services()
-        if self._options.ephemeral:
-            self._forget_data()
+        self._forget_ephemeral()
         self.supervisor.close()
 
     def _start(self) -> Servers:
@@ -134,7 +134,9 @@ class Stack:
             grace_seconds=WORKER_GRACE_SECONDS,
         )
 
-    def _forget_data(self) -> None:
+    def _forget_ephemeral(self) -> None:
+        if not self._options.ephemeral:
+            return
         shutil.rmtree(self._dir / "mongo", ignore_errors=True)
         if self._settings.target_dsn is None:
             postgres.forget(self._dir)
