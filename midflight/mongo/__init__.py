@@ -1,1 +1,1 @@
-"""The source: the only package that knows MongoDB's driver."""
+"""The source: MongoDB, behind the ports `SourceReader`, `ChangeFeed`, `SourceFence`. Start at `client.open_source`."""

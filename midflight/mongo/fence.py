@@ -1,0 +1,96 @@
+"""The fence: a validator that no document passes, put before the application's writes.
+
+It refuses inserts and updates (code 121). It cannot refuse deletes, nor a client that bypasses validation: taking the
+application's role away does. The fence carries in itself what it replaced, so that nothing that happens to us between
+raising it and remembering it can lose the customer's own validator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bson import json_util
+from pymongo.asynchronous.database import AsyncDatabase
+
+from midflight.errors import CollectionMissing
+from midflight.mongo.driver_errors import driver_errors
+
+FENCE = "midflight fence"
+COMMAND_MS = 5_000
+"""A validator waits for the writes and transactions in flight; if they take longer, nothing is changed."""
+
+DEFAULTS = {"validator": {}, "validationLevel": "strict", "validationAction": "error"}
+
+
+class MongoFence:
+    """The port `SourceFence`."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+        self._database = database
+
+    async def current(self, collections: Sequence[str]) -> dict[str, str]:
+        """Validator, level and action by collection, as canonical extended JSON; without those that carry our fence."""
+        validations = await self._validations(collections)
+        return {name: _text(each) for name, each in validations.items() if _memory(each) is None}
+
+    async def raise_fence(self, collections: Sequence[str]) -> None:
+        """Writes that are under way end first. SourceUnavailable where that takes too long: nothing was changed."""
+        for name, before in (await self.current(collections)).items():
+            await self._validate(name, _fence(before))
+
+    async def lower_fence(self, before: dict[str, str]) -> None:
+        """Put back what each fence itself remembers; a collection without a fence of ours is left as it is."""
+        for name, validation in (await self._validations(list(before), all_of_them=False)).items():
+            memory = _memory(validation)
+            if memory is not None:
+                await self._validate(name, json_util.loads(memory, json_options=_JSON))
+
+    async def fenced(self, collections: Sequence[str]) -> set[str]:
+        """The collections that carry our fence."""
+        validations = await self._validations(collections, all_of_them=False)
+        return {name for name, validation in validations.items() if _memory(validation) is not None}
+
+    async def _validations(self, collections: Sequence[str], *, all_of_them: bool = True) -> dict[str, dict[str, Any]]:
+        """Validator, level and action by collection, as they are now. CollectionMissing."""
+        with driver_errors("reading the collections' validators", privilege="listCollections"):
+            found = await self._database.list_collections(filter={"name": {"$in": list(collections)}})
+            options = {each["name"]: each.get("options", {}) async for each in found}
+        missing = [name for name in collections if name not in options]
+        if missing and all_of_them:
+            raise CollectionMissing(
+                f"The source has no collection `{missing[0]}`, so it cannot be fenced.",
+                next_step="Correct the plan, or create the collection.",
+            )
+        return {name: _validation(options[name]) for name in collections if name in options}
+
+    async def _validate(self, collection: str, validation: Mapping[str, Any]) -> None:
+        with driver_errors(f"changing the validator of `{collection}`", privilege=f"collMod on {collection}"):
+            await self._database.command(
+                "collMod", collection, **validation, maxTimeMS=COMMAND_MS, writeConcern={"w": "majority"}
+            )
+
+
+_JSON = json_util.CANONICAL_JSON_OPTIONS
+
+
+def _validation(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: options.get(name, default) for name, default in DEFAULTS.items()}
+
+
+def _text(validation: Mapping[str, Any]) -> str:
+    return json_util.dumps(validation, json_options=_JSON)
+
+
+def _fence(memory: str) -> dict[str, Any]:
+    """Always false, and recognisable: our name never equals the text of what was there before."""
+    impossible = {"$expr": {"$eq": [{"$literal": FENCE}, {"$literal": memory}]}}
+    return {"validator": impossible, "validationLevel": "strict", "validationAction": "error"}
+
+
+def _memory(validation: Mapping[str, Any]) -> str | None:
+    """What our fence remembers, or None if this is not our fence."""
+    match validation["validator"]:
+        case {"$expr": {"$eq": [{"$literal": name}, {"$literal": str(memory)}]}} if name == FENCE:
+            return memory
+    return None

@@ -1,0 +1,93 @@
+"""Reads documents: by range, by keys; majority read concern, from the primary."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from typing import Any
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+
+from midflight.core.keys import key_bytes
+from midflight.mongo import inspect, ranges
+from midflight.mongo.driver_errors import driver_errors
+from midflight.mongo.wire import KEYS_A_QUERY, key_filters, raw, time_value
+from midflight.ports import Finding, KeyRange
+
+QUERIES_AT_ONCE = 4
+
+
+class MongoReader:
+    """The port `SourceReader`."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+        self._database = database
+
+    async def inspect(self, collections: Sequence[str]) -> list[Finding]:
+        """All findings, good and bad; ends early where nothing more can be asked."""
+        return await inspect.inspect(self._database, collections)
+
+    async def feed_window_seconds(self) -> float:
+        """How far back the feed reaches at the present rate of writing; infinity where the server does not tell."""
+        with driver_errors("measuring the oplog"):
+            return await inspect.feed_window_seconds(self._database)
+
+    async def count(self, collection: str) -> int:
+        """From metadata; 0 for a collection that does not exist."""
+        with driver_errors(f"counting `{collection}`", privilege=f"find on {collection}"):
+            return await self._database[collection].estimated_document_count()
+
+    async def size(self, collection: str) -> int:
+        """Uncompressed bytes, from metadata."""
+        with driver_errors(f"measuring `{collection}`", privilege=f"collStats on {collection}"):
+            stats = await self._database.command("collStats", collection)
+        return int(stats.get("size", 0))
+
+    async def partitions(self, collection: str, parts: int) -> list[KeyRange]:
+        """From a random sample of keys: ranges hold about equally many documents; fewer ranges where these are few."""
+        with driver_errors(f"sampling the keys of `{collection}`", privilege=f"find on {collection}"):
+            return await ranges.partitions(self._database[collection], parts)
+
+    async def read_range(
+        self, collection: str, keys: KeyRange, *, above: bytes | None, batch_size: int
+    ) -> AsyncIterator[bytes]:
+        """One cursor, in `_id` order. Where the server loses it: SourceUnavailable; go on `above` with a new draw."""
+        with driver_errors(f"reading `{collection}`", privilege=f"find on {collection}"):
+            async with aclosing(ranges.read(self._database[collection], keys, above, batch_size)) as blocks:
+                async for block in blocks:
+                    yield block
+
+    async def read_keys(self, collection: str, keys: Sequence[bytes], *, after: bytes | None = None) -> bytes:
+        """A few queries at a time, each causally after `after`."""
+        limit = asyncio.Semaphore(QUERIES_AT_ONCE)
+
+        async def read(query: dict[str, Any]) -> bytes:
+            async with limit, self._causally(after) as session:
+                found = self._database[collection].find_raw_batches(query, session=session, batch_size=KEYS_A_QUERY)
+                return b"".join([block async for block in raw(found)])
+
+        with driver_errors(f"reading keys of `{collection}`", privilege=f"find on {collection}"):
+            return b"".join(await asyncio.gather(*map(read, key_filters(keys))))
+
+    async def present(self, collection: str, keys: Sequence[bytes]) -> set[bytes]:
+        """Those of the keys that exist now."""
+        with driver_errors(f"looking for keys of `{collection}`", privilege=f"find on {collection}"):
+            return await _found(self._database[collection], keys)
+
+    def _causally(self, after: bytes | None) -> AbstractAsyncContextManager[AsyncClientSession | None]:
+        if after is None:
+            return nullcontext()
+        session = self._database.client.start_session(causal_consistency=True)
+        session.advance_operation_time(time_value(after))
+        return session
+
+
+async def _found(collection: AsyncCollection[dict[str, Any]], keys: Sequence[bytes]) -> set[bytes]:
+    found: set[bytes] = set()
+    for query in key_filters(keys):
+        cursor = collection.find(query, {"_id": 1}, batch_size=KEYS_A_QUERY)
+        found.update([key_bytes(document["_id"]) async for document in cursor])
+    return found
