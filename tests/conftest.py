@@ -8,7 +8,7 @@ import pytest
 
 from tests.fixtures.shared_stack import SharedStack
 
-pytest_plugins = ["tests.fixtures.fix_servers"]
+pytest_plugins = ["tests.fixtures.fix_servers", "tests.fixtures.fix_rig"]
 
 SHARED = pytest.StashKey[SharedStack]()
 NEEDS_SERVERS = "servers"

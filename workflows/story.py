@@ -9,16 +9,17 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 with workflow.unsafe.imports_passed_through():
+    from midflight.contracts import search_attributes
     from midflight.contracts.domain import DomainState, State
     from midflight.core.phase import ORDER, Phase
 
-DOMAIN = SearchAttributeKey.for_keyword("MidflightDomain")
-PHASE = SearchAttributeKey.for_keyword("MidflightPhase")
-STATE = SearchAttributeKey.for_keyword("MidflightState")
-WAITING_FOR = SearchAttributeKey.for_keyword("MidflightWaitingFor")
-PERCENT = SearchAttributeKey.for_float("MidflightPercent")
-LAG = SearchAttributeKey.for_float("MidflightLagSeconds")
-MISMATCHES = SearchAttributeKey.for_int("MidflightMismatches")
+DOMAIN = SearchAttributeKey.for_keyword(search_attributes.DOMAIN)
+PHASE = SearchAttributeKey.for_keyword(search_attributes.PHASE)
+STATE = SearchAttributeKey.for_keyword(search_attributes.STATE)
+WAITING_FOR = SearchAttributeKey.for_keyword(search_attributes.WAITING_FOR)
+PERCENT = SearchAttributeKey.for_float(search_attributes.PERCENT)
+LAG = SearchAttributeKey.for_float(search_attributes.LAG_SECONDS)
+MISMATCHES = SearchAttributeKey.for_int(search_attributes.MISMATCHES)
 NAP = timedelta(hours=1)
 
 

@@ -1,1 +1,1 @@
-"""Shipped test tools: memory ports, fault wrappers, builders."""
+"""Shipped test tools: fault wrappers for every port."""

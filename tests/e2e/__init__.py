@@ -1,0 +1,1 @@
+"""Whole moves over real servers, real worker processes."""

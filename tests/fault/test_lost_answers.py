@@ -1,0 +1,103 @@
+"""The answer of a committed batch is lost: the next attempt goes on from the commit, nothing twice, nothing missing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.backfill import BackfillActivities
+from activities.parity import ParityActivities
+from activities.tail import TailActivities
+from midflight.contracts.backfill import CopyPartition, PlanPartitions
+from midflight.contracts.base import DomainRef
+from midflight.contracts.parity import BeginParity, CompareRange
+from midflight.contracts.tail import Follow
+from midflight.core.fingerprint import fingerprint
+from midflight.ports import Source, Stores, Target
+from midflight.testing.faults import Faulty, LostAnswer, lose
+from tests.fixtures.rig import Rig, order
+
+DOCUMENTS, BATCH = 1_000, 100
+
+
+class FaultyStores:
+    """The real stores, with a fault on one port of the target."""
+
+    def __init__(self, stores: Stores, port: str, fault: Callable[[Any], Any]) -> None:
+        self._stores, self._port, self._fault = stores, port, fault
+
+    @asynccontextmanager
+    async def source(self, store: str, database: str) -> AsyncIterator[Source]:
+        async with self._stores.source(store, database) as source:
+            yield source
+
+    @asynccontextmanager
+    async def target(self, store: str) -> AsyncIterator[Target]:
+        async with self._stores.target(store) as target:
+            yield replace(target, **{self._port: self._fault(getattr(target, self._port))})
+
+
+def reference(rig: Rig) -> DomainRef:
+    return DomainRef.of(rig.plan, fingerprint(rig.plan))
+
+
+@pytest.mark.parametrize("lost", [1, 4, 10, 11])
+async def test_a_copy_whose_commit_went_unanswered_goes_on_after_it(prepared: Rig, lost: int) -> None:
+    with prepared.source() as shop:
+        shop.orders.insert_many([order(n) for n in range(DOCUMENTS)])
+    ref, environment = reference(prepared), ActivityEnvironment()
+    pacing = prepared.plan.pacing.model_copy(update={"batch_size": BATCH, "partition_size": 100_000})
+    request = CopyPartition(ref=ref, collection="orders", partition=1, pacing=pacing)
+    faulty = FaultyStores(prepared.stores, "door", lambda door: Faulty(door, "apply", after=lose(lost)))
+    plan_request = PlanPartitions(ref=ref, collection="orders", pacing=pacing)
+    planned = await environment.run(BackfillActivities(prepared.stores).plan_partitions, plan_request)
+    request = request.model_copy(update={"partition": planned.open[0]})
+    with pytest.raises(LostAnswer):
+        await environment.run(BackfillActivities(faulty).copy_partition, request)
+    copied = await environment.run(BackfillActivities(prepared.stores).copy_partition, request)
+    assert copied.done
+    assert copied.documents == max(0, DOCUMENTS - lost * BATCH)
+    assert prepared.query("select batches, documents, done from midflight.partitions") == [
+        (DOCUMENTS // BATCH + 1, DOCUMENTS, True)
+    ]
+    assert prepared.one("select count(*) from shop.orders") == DOCUMENTS
+
+
+async def test_a_tail_whose_commit_went_unanswered_goes_on_after_it(prepared: Rig) -> None:
+    ref, environment = reference(prepared), ActivityEnvironment()
+    tail = TailActivities(prepared.stores)
+    await environment.run(tail.pin, ref)
+    with prepared.source() as shop:
+        shop.orders.insert_many([order(n) for n in range(50)])
+        shop.orders.delete_many({"_id": {"$gte": 40}})
+    request = Follow(ref=ref, slice_seconds=0.5, batch_size=7)
+    faulty = FaultyStores(prepared.stores, "door", lambda door: Faulty(door, "apply", after=lose(3)))
+    with pytest.raises(LostAnswer):
+        await environment.run(TailActivities(faulty).follow, request)
+    commits = prepared.one("select commits from midflight.positions")
+    assert commits == 3
+    await environment.run(tail.follow, request.model_copy(update={"slice_seconds": 3.0}))
+    assert prepared.one("select count(*) from shop.orders") == 40
+    assert prepared.one("select count(*) from midflight.guards where deleted") == 10
+
+
+async def test_a_comparison_whose_commit_went_unanswered_counts_nothing_twice(prepared: Rig) -> None:
+    with prepared.source() as shop:
+        shop.orders.insert_many([order(n) for n in range(DOCUMENTS)])
+    ref, environment = reference(prepared), ActivityEnvironment()
+    parity = ParityActivities(prepared.stores)
+    begin = BeginParity(ref=ref, run="run", collection="orders", pacing=prepared.plan.pacing)
+    begun = await environment.run(parity.begin_parity, begin)
+    request = CompareRange(ref=ref, run="run", collection="orders", number=begun.open[1], batch_size=BATCH)
+    faulty = FaultyStores(prepared.stores, "parity", lambda store: Faulty(store, "advance", after=lose(2)))
+    with pytest.raises(LostAnswer):
+        await environment.run(ParityActivities(faulty).compare_range, request)
+    for number in begun.open:
+        await environment.run(parity.compare_range, request.model_copy(update={"number": number}))
+    assert prepared.one("select sum(compared) from midflight.parity_ranges") == DOCUMENTS
+    assert prepared.one("select count(*) from midflight.parity_suspects") == DOCUMENTS

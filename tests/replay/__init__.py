@@ -1,0 +1,1 @@
+"""Will running moves survive this release? Recorded histories, replayed on every run."""

@@ -1,0 +1,70 @@
+"""Record the histories of this release: `python -m tests.replay.record`, in a checkout of the release's tag.
+
+A history recorded from the branch under test would only compare new code with itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Worker
+
+import embedded
+import midflight
+from midflight.contracts.search_attributes import SEARCH_ATTRIBUTES
+from tests.replay.scenarios import SCENARIOS, Scenario
+from tests.workflow.conftest import Handle, Stage
+from tests.workflow.fakes import World
+from workflows.registry import WORKFLOWS, runner
+
+HISTORIES = Path(__file__).parent / "histories" / midflight.__version__
+IDENTITY = "recorder"
+
+
+async def record(address: str) -> None:
+    """Play every scenario and keep the histories of the move and of its children."""
+    client = await Client.connect(address, identity=IDENTITY, data_converter=pydantic_data_converter)
+    HISTORIES.mkdir(parents=True, exist_ok=True)
+    for scenario in SCENARIOS:
+        await _play(client, scenario)
+
+
+async def _play(client: Client, scenario: Scenario) -> None:
+    world, queue = World(), f"record-{scenario.__name__}"
+    throttle = timedelta(seconds=0.1)
+    async with Worker(
+        client,
+        identity=IDENTITY,
+        task_queue=queue,
+        workflows=WORKFLOWS,
+        activities=world.activities(),
+        workflow_runner=runner(),
+        max_heartbeat_throttle_interval=throttle,
+        default_heartbeat_throttle_interval=throttle,
+    ):
+        handle = await scenario(Stage(client, world, queue, []))
+    await _keep(client, scenario.__name__, handle)
+
+
+async def _keep(client: Client, name: str, handle: Handle) -> None:
+    number = 0
+    async for execution in client.list_workflows(f'WorkflowId STARTS_WITH "{handle.id}"'):
+        number += 1
+        history = await client.get_workflow_handle(execution.id, run_id=execution.run_id).fetch_history()
+        (HISTORIES / f"{name}-{number}-{execution.workflow_type}.json").write_text(history.to_json())
+
+
+def main() -> None:
+    """Start servers, record, stop."""
+    with tempfile.TemporaryDirectory() as state:
+        with embedded.stack(state_dir=Path(state), search_attributes=SEARCH_ATTRIBUTES, ephemeral=True) as servers:
+            asyncio.run(record(servers.temporal_address))
+
+
+if __name__ == "__main__":
+    main()
