@@ -1,0 +1,1 @@
+"""Right for inputs nobody thought of."""
