@@ -1,0 +1,27 @@
+"""Opens the target: one connection, seen through its ports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from midflight.ports import Target
+from midflight.postgres.door import PostgresDoor
+from midflight.postgres.ledger import PostgresLedger
+from midflight.postgres.parity import PostgresParity
+from midflight.postgres.rows import PostgresRows
+from midflight.postgres.schema import PostgresSchema
+from midflight.postgres.session import open_session
+
+
+@asynccontextmanager
+async def open_target(dsn: str) -> AsyncIterator[Target]:
+    """The target, connected; closed at the end. TargetUnavailable, TargetRefused."""
+    async with open_session(dsn) as session:
+        yield Target(
+            door=PostgresDoor(session),
+            schema=PostgresSchema(session),
+            ledger=PostgresLedger(session),
+            parity=PostgresParity(session),
+            rows=PostgresRows(session),
+        )

@@ -1,0 +1,47 @@
+"""What the ledger knows of a domain's health, gathered for the gates in one snapshot."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from midflight.core.gates import Evidence
+from midflight.postgres.session import Connection
+
+REPORT_TRUSTED_SECONDS = 30.0
+"""A tail that has not reported for this long may be dead: then its silence is its lag."""
+
+_EVIDENCE = sql.SQL(
+    """
+    select to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as gathered_at,
+           d.epoch, d.stage,
+           extract(epoch from now() - r.finished_at)::float8 as parity_age_seconds,
+           coalesce(r.run, '') as parity_run,
+           coalesce(r.compared, 0) as documents_compared,
+           (select count(*) from midflight.parity_suspects s where s.domain = d.domain and s.run = r.run) as mismatches,
+           (select count(*) from midflight.quarantine q where q.domain = d.domain and q.waived_by is null)
+               as quarantine_open,
+           (select count(*) from midflight.quarantine q where q.domain = d.domain and q.waived_by is not null)
+               as quarantine_waived,
+           case when p.reported_at < now() - make_interval(secs => %(trusted)s)
+                then greatest(p.lag_seconds, extract(epoch from now() - p.reported_at)::float8)
+                else p.lag_seconds end as lag_seconds,
+           coalesce(r.equal + r.cleared, 0) as rebuilt_equal
+      from midflight.domains d
+      left join midflight.positions p on p.domain = d.domain
+      left join lateral (
+               select * from midflight.parity_runs r
+                where r.domain = d.domain and r.whole order by r.finished_at desc limit 1
+           ) r on true
+     where d.domain = %(domain)s
+    """
+)
+
+
+async def gather(connection: Connection, domain: str) -> Evidence | None:
+    """The evidence by the database's clock; None where the ledger knows no such domain."""
+    cursor = await connection.execute(_EVIDENCE, {"domain": domain, "trusted": REPORT_TRUSTED_SECONDS})
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    assert cursor.description is not None
+    return Evidence.model_validate(dict(zip((c.name for c in cursor.description), row, strict=True)))

@@ -1,0 +1,166 @@
+-- The ledger: everything Midflight remembers, in the target, in a schema of its own. Dropped when a domain is finished.
+-- Every statement may be repeated. A new version adds statements below and raises the number at the end.
+
+create schema if not exists midflight;
+
+create table if not exists midflight.version (
+    only_row boolean primary key default true check (only_row),
+    version integer not null,
+    installed_at timestamptz not null default now()
+);
+
+-- A value drawn later is larger: no cache, or two sessions would hand out values of different ages.
+create sequence if not exists midflight.clock as bigint cache 1;
+
+-- The authority row, one a domain. Who applies locks it FOR SHARE; who moves the authority updates it.
+create table if not exists midflight.domains (
+    domain text primary key,
+    fingerprint text not null,
+    plan jsonb not null,
+    authority text not null default 'source' check (authority in ('source', 'target')),
+    epoch bigint not null default 1,
+    accepting boolean not null default false,
+    stage text not null default 'off',
+    reads_bp integer not null default 0 check (reads_bp between 0 and 10000),
+    dark_reads_bp integer not null default 0 check (dark_reads_bp between 0 and 10000),
+    updated_at timestamptz not null default now()
+) with (fillfactor = 50);
+
+create table if not exists midflight.collections (
+    id integer generated always as identity primary key,
+    domain text not null references midflight.domains,
+    collection text not null,
+    unique (domain, collection)
+);
+
+create table if not exists midflight.target_tables (
+    schema_name text not null,
+    table_name text not null,
+    domain text not null references midflight.domains,
+    primary key (schema_name, table_name)
+);
+
+-- Guard rows: version guard, tombstone and audit trail of every key. Room on each page keeps updates in place (HOT);
+-- vacuum comes early because the tail updates the same rows again and again.
+create table if not exists midflight.guards (
+    collection_id integer not null,
+    key bytea not null,
+    token bigint not null,
+    deleted boolean not null,
+    refused boolean not null,
+    checksum bytea not null,
+    applied_at timestamptz not null,
+    path text not null,
+    primary key (collection_id, key)
+) with (
+    fillfactor = 90,
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_analyze_scale_factor = 0.05
+);
+
+-- "What changed since token T" without a write for every guard row: a block range index costs next to nothing.
+create index if not exists guards_token on midflight.guards
+    using brin (token) with (pages_per_range = 32, autosummarize = on);
+
+create table if not exists midflight.partitions (
+    collection_id integer not null,
+    number integer not null,
+    lower_key bytea,
+    upper_key bytea,
+    cursor bytea,
+    batches bigint not null default 0,
+    documents bigint not null default 0,
+    done boolean not null default false,
+    primary key (collection_id, number)
+) with (fillfactor = 50);
+
+create table if not exists midflight.positions (
+    domain text primary key references midflight.domains,
+    token bytea not null,
+    commits bigint not null default 0,
+    mark bigint not null default 0,
+    events bigint not null default 0,
+    lag_seconds double precision,
+    reported_at timestamptz
+) with (fillfactor = 50);
+
+create table if not exists midflight.quarantine (
+    number bigint generated always as identity unique,
+    domain text not null,
+    collection_id integer not null,
+    key bytea not null,
+    token bigint not null,
+    checksum bytea not null,
+    field text not null,
+    value_type text not null,
+    column_name text not null,
+    reason text not null,
+    path text not null,
+    first_seen timestamptz not null,
+    last_seen timestamptz not null,
+    waived_by text,
+    waived_reason text,
+    waived_at timestamptz,
+    primary key (collection_id, key)
+);
+
+create index if not exists quarantine_domain on midflight.quarantine (domain, number);
+
+create table if not exists midflight.audit (
+    number bigint generated always as identity primary key,
+    domain text not null,
+    at timestamptz not null default clock_timestamp(),
+    kind text not null,
+    person text not null,
+    details jsonb not null
+);
+
+create index if not exists audit_domain on midflight.audit (domain, number);
+
+create table if not exists midflight.fences (
+    domain text primary key references midflight.domains,
+    before jsonb not null,
+    saved_at timestamptz not null default now()
+);
+
+create table if not exists midflight.parity_runs (
+    domain text not null,
+    run text not null,
+    collections text[] not null default '{}',
+    started_at timestamptz not null default now(),
+    finished_at timestamptz,
+    whole boolean not null default false,
+    compared bigint not null default 0,
+    equal bigint not null default 0,
+    cleared bigint not null default 0,
+    primary key (domain, run)
+);
+
+create table if not exists midflight.parity_ranges (
+    domain text not null,
+    run text not null,
+    collection_id integer not null,
+    number integer not null,
+    lower_key bytea,
+    upper_key bytea,
+    cursor bytea,
+    batches bigint not null default 0,
+    compared bigint not null default 0,
+    equal bigint not null default 0,
+    done boolean not null default false,
+    primary key (domain, run, collection_id, number),
+    foreign key (domain, run) references midflight.parity_runs on delete cascade
+) with (fillfactor = 50);
+
+create table if not exists midflight.parity_suspects (
+    domain text not null,
+    run text not null,
+    collection_id integer not null,
+    key bytea not null,
+    kind text not null,
+    fields text[] not null default '{}',
+    primary key (domain, run, collection_id, key),
+    foreign key (domain, run) references midflight.parity_runs on delete cascade
+);
+
+insert into midflight.version (version) values (1) on conflict do nothing;
