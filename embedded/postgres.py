@@ -47,7 +47,9 @@ def service(port: int, state_dir: Path, *, ephemeral: bool) -> Service:
 
 def forget(state_dir: Path) -> None:
     """Delete the database cluster. Call only when the server has stopped."""
-    shutil.rmtree(system_user.reachable_home(state_dir, system_user.for_server()) / DATA, ignore_errors=True)
+    home = system_user.reachable_home(state_dir, system_user.for_server())
+    shutil.rmtree(home / DATA, ignore_errors=True)
+    system_user.forget_home(state_dir, home)
 
 
 def installation() -> Path:

@@ -77,6 +77,13 @@ def reachable_home(state_dir: Path, owner: Owner | None) -> Path:
     return stand_in
 
 
+def forget_home(state_dir: Path, home: Path) -> None:
+    """Delete the stand-in, if there is one, and the note that names it."""
+    if home != state_dir:
+        shutil.rmtree(home, ignore_errors=True)
+        (state_dir / STAND_IN_NOTE).unlink(missing_ok=True)
+
+
 def _new_stand_in(state_dir: Path, parent: Path) -> Path:
     prefix = hashlib.sha256(str(state_dir).encode()).hexdigest()[:16] + "-"
     for forgotten in parent.glob(prefix + "*"):

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -46,8 +47,10 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
 
 
 @pytest.fixture
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("state")
+def home() -> Iterator[Path]:
+    """A state directory that any user can reach, unlike pytest's own."""
+    path = Path(tempfile.mkdtemp(prefix="midflight-state-"))
+    path.chmod(0o755)
     yield path
     embedded.down(path)
     shutil.rmtree(path, ignore_errors=True)
@@ -226,6 +229,8 @@ def test_root_runs_postgres_as_somebody_else_even_below_a_closed_home(home: Path
         assert postmaster.uids().real != 0
         with psycopg.connect(servers.postgres_dsn) as connection:
             assert connection.execute("select 1").fetchone() == (1,)
+        stand_in = Path((home / "state" / system_user.STAND_IN_NOTE).read_text())
+    assert not stand_in.exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root changes users")
