@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
+from bson import Timestamp
 from pymongo import ReturnDocument
 from pymongo.asynchronous.change_stream import AsyncDatabaseChangeStream
 from pymongo.asynchronous.database import AsyncDatabase
@@ -19,6 +20,8 @@ from midflight.ports import Changed
 
 LINGER_SECONDS = 0.005
 """How long what has arrived waits for company: long enough for the next batch of a busy feed, too short to be lag."""
+
+CANCEL_AGAIN_SECONDS = 0.1
 
 _MAY_WATCH = "changeStream and find on every collection of the database"
 _MAY_MARK = f"insert, update, remove and dropCollection on {MARKS}"
@@ -36,10 +39,9 @@ class MongoFeed:
     async def pin(self, collections: Sequence[str]) -> bytes:
         """The position of a feed that has just been opened."""
         with driver_errors("opening the change feed", privilege=_MAY_WATCH):
-            # Asked first: a moment before the feed was opened is early enough, one after it might not be.
-            before = moment_bytes((await self._database.command("ping"))["operationTime"])
+            before = await self._committed()  # first: a moment after the feed was opened might be too late
             async with await self._database.watch(pipeline(collections)) as stream:
-                return token_bytes(stream.resume_token) if stream.resume_token else before
+                return token_bytes(stream.resume_token) if stream.resume_token else moment_bytes(before)
 
     async def mark(self, domain: str) -> int:
         """Marks of a domain only ever grow, also over `forget`. Returns once a majority holds the mark."""
@@ -69,6 +71,13 @@ class MongoFeed:
         async with stream, aclosing(follower), aclosing(follower.changes()) as changes:
             yield changes
 
+    async def _committed(self) -> Timestamp:
+        """The time up to which a majority holds everything: the operation time of a majority read, and of no other."""
+        async with self._database.client.start_session(causal_consistency=True) as session:
+            await self._marks.find_one({}, session=session)
+            assert session.operation_time is not None, "every reply of a replica set carries its time"
+            return session.operation_time
+
     async def _next_mark(self, domain: str) -> int | None:
         found = await self._marks.find_one_and_update(
             {"_id": domain}, {"$inc": {"n": 1}}, return_document=ReturnDocument.AFTER
@@ -76,7 +85,7 @@ class MongoFeed:
         return int(found["n"]) if found else None
 
     async def _first_mark(self, domain: str) -> int:
-        number = first_mark((await self._database.command("ping"))["operationTime"])
+        number = first_mark(await self._committed())
         with suppress(DuplicateKeyError):  # another worker was first
             await self._marks.insert_one({"_id": domain, "n": number})
             return number
@@ -100,9 +109,13 @@ class _Follower:
             yield changed(self._domain, events, self._token)
 
     async def aclose(self) -> None:
-        if self._asked is not None:
+        if self._asked is None:
+            return
+        while not self._asked.done():  # the driver may lose a cancellation
             self._asked.cancel()
-            await asyncio.wait({self._asked})
+            await asyncio.wait({self._asked}, timeout=CANCEL_AGAIN_SECONDS)
+        if not self._asked.cancelled():
+            self._asked.exception()  # looked at, so that asyncio does not complain; nobody waits for it any more
 
     async def _gather(self) -> list[Event]:
         """What has arrived; at least one event unless the server has waited in vain."""

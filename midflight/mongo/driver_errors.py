@@ -6,6 +6,7 @@ passed on: we name what we were doing, the server's code and the code's name, an
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -41,8 +42,10 @@ _PASSING_LABELS = ("RetryableWriteError", "TransientTransactionError", "Resumabl
 @contextmanager
 def driver_errors(doing: str, *, privilege: str = "") -> Iterator[None]:
     """Raise ours in place of the driver's; `doing` reads on from "while", `privilege` is what the work needs."""
+    before = cancellations()
     try:
         yield
+        heed_cancellation(before)
     except PyMongoError as error:
         # `from None`: the cause would carry the server's text into the history.
         raise told(error, doing, privilege) from None
@@ -51,6 +54,18 @@ def driver_errors(doing: str, *, privilege: str = "") -> Iterator[None]:
             f"The source sent bytes that are not valid BSON ({type(error).__name__}) while {doing}.",
             next_step="Find the document with `validate` in the mongo shell and repair it.",
         ) from None
+
+
+def cancellations() -> int:
+    """How often the running task has been cancelled."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
+def heed_cancellation(before: int) -> None:
+    """End the task if it was cancelled since. The driver's `wait_for` may lose a cancellation before Python 3.12."""
+    if cancellations() > before:
+        raise asyncio.CancelledError
 
 
 def told(error: PyMongoError, doing: str, privilege: str) -> SourceError:

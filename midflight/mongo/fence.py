@@ -7,14 +7,18 @@ raising it and remembering it can lose the customer's own validator.
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import bson
 from bson import json_util
 from pymongo.asynchronous.database import AsyncDatabase
 
 from midflight.errors import CollectionMissing
 from midflight.mongo.driver_errors import driver_errors
+from midflight.mongo.wire import CODEC
 
 FENCE = "midflight fence"
 COMMAND_MS = 5_000
@@ -30,7 +34,7 @@ class MongoFence:
         self._database = database
 
     async def current(self, collections: Sequence[str]) -> dict[str, str]:
-        """Validator, level and action by collection, as canonical extended JSON; without those that carry our fence."""
+        """Validator, level and action by collection; without those that carry our fence."""
         validations = await self._validations(collections)
         return {name: _text(each) for name, each in validations.items() if _memory(each) is None}
 
@@ -44,7 +48,7 @@ class MongoFence:
         for name, validation in (await self._validations(list(before), all_of_them=False)).items():
             memory = _memory(validation)
             if memory is not None:
-                await self._validate(name, json_util.loads(memory, json_options=_JSON))
+                await self._validate(name, _validation_in(memory))
 
     async def fenced(self, collections: Sequence[str]) -> set[str]:
         """The collections that carry our fence."""
@@ -71,15 +75,18 @@ class MongoFence:
             )
 
 
-_JSON = json_util.CANONICAL_JSON_OPTIONS
-
-
 def _validation(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options.get(name, default) for name, default in DEFAULTS.items()}
 
 
 def _text(validation: Mapping[str, Any]) -> str:
-    return json_util.dumps(validation, json_options=_JSON)
+    """BSON for us, JSON for people: extended JSON alone would take a query's `$regex` or `$date` for a value."""
+    exact = b64encode(bson.encode(validation)).decode()
+    return json.dumps({"shown": json.loads(json_util.dumps(validation)), "bson": exact})
+
+
+def _validation_in(text: str) -> dict[str, Any]:
+    return bson.decode(b64decode(json.loads(text)["bson"]), CODEC)
 
 
 def _fence(memory: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from bson.codec_options import DatetimeConversion
 from pymongo.asynchronous.cursor import AsyncRawBatchCursor
 
 from midflight.core.keys import key_value
+from midflight.mongo.driver_errors import cancellations, heed_cancellation
 
 MARKS = "midflight_marks"
 """Our only collection in the source: one document a domain, `{_id: domain, n: mark}`."""
@@ -74,8 +75,10 @@ def moment_bytes(time: Timestamp) -> bytes:
 
 async def raw(cursor: AsyncRawBatchCursor[dict[str, Any]]) -> AsyncGenerator[bytes, None]:
     """A raw cursor's blocks; the driver's type hints take them for documents."""
+    before = cancellations()
     async with cursor:
         async for block in cursor:
+            heed_cancellation(before)
             yield cast(bytes, block)
 
 

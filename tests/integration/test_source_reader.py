@@ -137,7 +137,9 @@ async def test_partitions_are_of_about_the_same_size(
     source: Source, client: AsyncMongoClient[dict[str, Any]], mongo_database: str
 ) -> None:
     await client[mongo_database]["many"].insert_many([{"_id": number} for number in range(4_000)])
-    sizes = [len(await keys_in(source, "many", each, batch_size=500)) for each in await source.reader.partitions("many", 4)]
+    sizes = [
+        len(await keys_in(source, "many", each, batch_size=500)) for each in await source.reader.partitions("many", 4)
+    ]
     assert len(sizes) == 4
     assert sum(sizes) == 4_000
     assert all(500 < size < 1_700 for size in sizes)

@@ -1,0 +1,158 @@
+"""The fence: writes refused by the store, and what was there before comes back and works."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from bson import Int64
+from pymongo import AsyncMongoClient, UpdateOne
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError, OperationFailure
+
+import embedded
+from midflight.errors import CollectionMissing
+from midflight.mongo.client import open_source
+from midflight.ports import SourceFence
+
+REFUSED = 121
+Database = AsyncDatabase[dict[str, Any]]
+Write = Callable[[Database], Awaitable[Any]]
+
+WRITES: dict[str, Write] = {
+    "insert": lambda database: database["a"].insert_one({"_id": 2, "points": 5}),
+    "update": lambda database: database["a"].update_one({"_id": 1}, {"$set": {"points": 6}}),
+    "replace": lambda database: database["a"].replace_one({"_id": 1}, {"points": 6}),
+    "upsert": lambda database: database["a"].update_one({"_id": 3}, {"$set": {"points": 6}}, upsert=True),
+    "find and modify": lambda database: database["a"].find_one_and_update({"_id": 1}, {"$set": {"points": 6}}),
+    "bulk": lambda database: database["a"].bulk_write([UpdateOne({"_id": 1}, {"$set": {"points": 6}})]),
+}
+# With what extended JSON would mistake for values: an operator called $regex.
+CUSTOMERS: dict[str, Any] = {
+    "validator": {"$and": [{"points": {"$gte": Int64(0)}}, {"note": {"$not": {"$regex": "^x", "$options": "i"}}}]},
+    "validationLevel": "moderate",
+    "validationAction": "error",
+}
+
+
+@pytest.fixture
+async def database(servers: embedded.Servers, mongo_database: str) -> AsyncIterator[Database]:
+    async with AsyncMongoClient[dict[str, Any]](servers.mongo_uri) as client:
+        await client[mongo_database]["a"].insert_one({"_id": 1, "points": 5})
+        await client[mongo_database]["b"].insert_one({"_id": 1})
+        yield client[mongo_database]
+
+
+@pytest.fixture
+async def fence(servers: embedded.Servers, mongo_database: str) -> AsyncIterator[SourceFence]:
+    async with open_source(servers.mongo_uri, mongo_database) as source:
+        yield source.fence
+
+
+async def code_of(write: Awaitable[Any]) -> int | None:
+    try:
+        await write
+    except BulkWriteError as error:
+        return int(error.details["writeErrors"][0]["code"])
+    except OperationFailure as error:
+        return error.code
+    return None
+
+
+async def options(database: Database, name: str) -> dict[str, Any]:
+    [found] = [each async for each in await database.list_collections(filter={"name": name})]
+    return dict(found["options"])
+
+
+@pytest.mark.parametrize("kind", WRITES)
+async def test_the_fence_refuses_every_kind_of_write(database: Database, fence: SourceFence, kind: str) -> None:
+    await fence.raise_fence(["a"])
+    assert await code_of(WRITES[kind](database)) == REFUSED
+    assert [each async for each in database["a"].find()] == [{"_id": 1, "points": 5}]
+
+
+@pytest.mark.parametrize("kind", WRITES)
+async def test_after_the_fence_every_kind_of_write_works_again(
+    database: Database, fence: SourceFence, kind: str
+) -> None:
+    before = await fence.current(["a"])
+    await fence.raise_fence(["a"])
+    await fence.lower_fence(before)
+    assert await code_of(WRITES[kind](database)) is None
+
+
+async def test_only_the_named_collections_are_fenced(database: Database, fence: SourceFence) -> None:
+    await fence.raise_fence(["a"])
+    assert await fence.fenced(["a", "b", "missing"]) == {"a"}
+    await database["b"].insert_one({"_id": 2})
+
+
+async def test_deletes_pass_the_fence(database: Database, fence: SourceFence) -> None:
+    """A validator cannot refuse them, on MongoDB neither: taking the application's role away does."""
+    await fence.raise_fence(["a"])
+    assert (await database["a"].delete_one({"_id": 1})).deleted_count == 1
+
+
+async def test_the_customers_validator_is_kept_and_works_again_after_the_fence(
+    database: Database, fence: SourceFence
+) -> None:
+    await database.command("collMod", "a", **CUSTOMERS)
+    before = await fence.current(["a"])
+    await fence.raise_fence(["a"])
+    assert await options(database, "a") != CUSTOMERS
+    await fence.lower_fence(before)
+    assert await options(database, "a") == CUSTOMERS
+    assert await code_of(database["a"].insert_one({"points": -1})) == REFUSED
+    assert await code_of(database["a"].insert_one({"points": 1})) is None
+
+
+async def test_raising_twice_keeps_what_was_there_before_the_first(database: Database, fence: SourceFence) -> None:
+    await database.command("collMod", "a", **CUSTOMERS)
+    before = await fence.current(["a", "b"])
+    await fence.raise_fence(["a"])
+    assert set(await fence.current(["a", "b"])) == {"b"}, "our own fence is not what was there before"
+    await fence.raise_fence(["a", "b"])
+    assert await fence.fenced(["a", "b"]) == {"a", "b"}
+    await fence.lower_fence(before)
+    assert await options(database, "a") == CUSTOMERS
+
+
+async def test_lowering_twice_leaves_what_the_customer_changed_in_between(
+    database: Database, fence: SourceFence
+) -> None:
+    before = await fence.current(["a"])
+    await fence.raise_fence(["a"])
+    await fence.lower_fence(before)
+    await database.command("collMod", "a", **CUSTOMERS)
+    await fence.lower_fence(before)
+    assert await options(database, "a") == CUSTOMERS
+    assert await fence.fenced(["a"]) == set()
+
+
+async def test_a_collection_without_a_validator_has_none_that_refuses_anything_afterwards(
+    database: Database, fence: SourceFence
+) -> None:
+    before = await fence.current(["b"])
+    await fence.raise_fence(["b"])
+    await fence.lower_fence(before)
+    assert not (await options(database, "b")).get("validator")
+    assert await fence.current(["b"]) == before
+
+
+async def test_a_missing_collection_cannot_be_fenced_and_nothing_else_is(
+    database: Database, fence: SourceFence
+) -> None:
+    with pytest.raises(CollectionMissing, match="`nope`"):
+        await fence.raise_fence(["a", "nope"])
+    assert await fence.fenced(["a"]) == set()
+
+
+async def test_lowering_a_fence_on_a_collection_that_is_gone_does_nothing(
+    database: Database, fence: SourceFence
+) -> None:
+    before = await fence.current(["a", "b"])
+    await fence.raise_fence(["a", "b"])
+    await database["a"].drop()
+    await fence.lower_fence(before)
+    assert await fence.fenced(["a", "b"]) == set()
