@@ -21,7 +21,7 @@ check: $(READY)  ## lint, format, types, import rules
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports --no-logo
 
 bench: $(READY)  ## throughput of the backfill
 	@$(BIN)/python -m benchmarks.backfill
