@@ -1,0 +1,39 @@
+"""The example plans, hurried: soaks of seconds instead of days, and a database and schema of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from demo.domains import SHAPES
+from midflight.core.plan import DarkReads, Pacing, Plan, Ramp
+from midflight.core.plan_file import load_plan
+
+PLANS = Path(__file__).resolve().parent.parent / "plans"
+DATABASE = "loyalty_demo"
+SCHEMA = "loyalty_demo"
+SLOW = "members"
+"""Copied at a limited rate, so that the pause falls into the backfill."""
+DOCUMENTS_PER_SECOND = 4_000
+SOAK_SECONDS = 1.0
+RAMP_STEPS = (1.0, 10.0, 50.0, 100.0)
+
+
+def demo_plans() -> dict[str, Plan]:
+    """The four plans by domain."""
+    return {name: _hurried(load_plan((PLANS / f"{name}.yaml").read_text(encoding="utf-8"))) for name in SHAPES}
+
+
+def _hurried(plan: Plan) -> Plan:
+    rate = DOCUMENTS_PER_SECOND if plan.domain == SLOW else None
+    limits = {"feed_window_seconds": 0, "settle_seconds": 0.5, "cutover_seconds": 15.0}
+    return plan.model_copy(
+        update={
+            "source": plan.source.model_copy(update={"database": DATABASE}),
+            "target": plan.target.model_copy(update={"schema_": SCHEMA}),
+            "pacing": Pacing(documents_per_second=rate, batch_size=1_000, parallel=1),
+            "limits": plan.limits.model_copy(update=limits),
+            "dark_reads": DarkReads(percent=5, soak_seconds=SOAK_SECONDS),
+            "ramp": Ramp(steps=RAMP_STEPS, soak_seconds=SOAK_SECONDS),
+            "soak_seconds": SOAK_SECONDS,
+        }
+    )

@@ -1,0 +1,71 @@
+"""Two things that operators do, and that lose nothing: a pause in the backfill, and a rollback from the ramp."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from demo.traveller import Stuck, Traveller
+from midflight.contracts.domain import DomainState
+from midflight.core.phase import Phase, Stage
+
+STAND_STILL_SECONDS = 2.0
+
+
+class Stunt(Protocol):
+    """Done once, when its moment has come."""
+
+    def is_due(self, traveller: Traveller) -> bool:
+        """Whether its moment has come."""
+
+    async def perform(self, traveller: Traveller) -> None:
+        """Do it, and see that it worked."""
+
+
+class PauseInBackfill:
+    """Pause in the middle of the copy, see that it stands still, go on from the committed place, faster."""
+
+    def is_due(self, traveller: Traveller) -> bool:
+        """Something is copied, and something is not."""
+        return traveller.state.phase is Phase.BACKFILL and traveller.copied > 0
+
+    async def perform(self, traveller: Traveller) -> None:
+        """Pause, compare, resume."""
+        await traveller.pause("a busy hour")
+        traveller.say(f"[yellow]paused[/yellow] in the backfill at {traveller.copied:,} documents")
+        await asyncio.sleep(STAND_STILL_SECONDS / 2)
+        before = await self._copied(traveller)
+        await asyncio.sleep(STAND_STILL_SECONDS / 2)
+        if (after := await self._copied(traveller)) != before:
+            raise Stuck(f"{traveller.domain}: {after - before} documents were copied during the pause")
+        await traveller.hurry("the busy hour is over")
+        await traveller.resume("the busy hour is over")
+        traveller.say(f"[green]resumed[/green] from {after:,} documents, without a rate limit")
+
+    async def _copied(self, traveller: Traveller) -> int:
+        state = await traveller.look()
+        if state.phase is not Phase.BACKFILL:
+            raise Stuck(f"{traveller.domain}: the pause came too late, it is in {state.phase}")
+        return traveller.copied
+
+
+class RollBackFromRamp:
+    """Take a ramp back to the backfill, and start again."""
+
+    def is_due(self, traveller: Traveller) -> bool:
+        """Some reads come from the target."""
+        state = traveller.state
+        return state.phase is Phase.RAMP and state.stage is Stage.RAMP and state.reads_percent > 0
+
+    async def perform(self, traveller: Traveller) -> None:
+        """Roll back, wait until it stands there, resume."""
+        percent = traveller.state.reads_percent
+        await traveller.roll_back(Phase.BACKFILL, "the shop's owner wants to look at the numbers once more")
+        await traveller.until(_stands_rolled_back, "the rollback")
+        traveller.say(f"[yellow]rolled back[/yellow] from ramp ({percent:g} % of reads) to backfill")
+        await traveller.resume("the numbers are right")
+        traveller.say("[green]started again[/green] from backfill")
+
+
+def _stands_rolled_back(state: DomainState) -> bool:
+    return state.phase is Phase.BACKFILL and state.state == "rolled_back"
