@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from midflight.core.documents import last_key
 from midflight.core.mapping import mapper_for
 from temporalio import activity
 
@@ -15,11 +14,13 @@ from activities.slices import Progress, stop_if_worker_stops, until_paused
 from midflight.clock import seconds
 from midflight.contracts.backfill import Constrained, Copied, CopyPartition, Partitioned, PlanPartitions
 from midflight.contracts.base import DomainRef
+from midflight.core.documents import last_key
 from midflight.core.keys import key_bytes
 from midflight.core.outcome import Applied, PartitionCursor
 from midflight.core.pacing import batch_size, rest_seconds
 from midflight.core.plan import CollectionMap
-from midflight.ports import Partition, Stores
+from midflight.ports import Stores
+from midflight.records import Partition
 from midflight.sync import Bridge, apply_block, sync_keys
 
 ORPHANS_AT_ONCE = 1_000

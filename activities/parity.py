@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from midflight.core.documents import last_key
 from temporalio import activity
 
 from activities.comparing import compare_block, compare_keys, extra_keys
@@ -28,7 +27,9 @@ from midflight.contracts.parity import (
     Recheck,
     Rechecked,
 )
-from midflight.ports import KeyRange, ParityProgress, Stores, Suspect
+from midflight.core.documents import last_key
+from midflight.ports import Stores
+from midflight.records import KeyRange, ParityProgress, Suspect
 from midflight.sync import Bridge, sync_keys
 
 TARGET_RANGE = 0

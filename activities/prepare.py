@@ -8,7 +8,8 @@ from midflight.contracts.prepare import Checked, FindingView, PrepareRequest
 from midflight.core.fingerprint import fingerprint
 from midflight.core.plan import Plan
 from midflight.errors import MidflightError
-from midflight.ports import Finding, Stores
+from midflight.ports import Stores
+from midflight.records import Finding
 
 
 class PrepareActivities:

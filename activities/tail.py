@@ -13,7 +13,8 @@ from midflight.contracts.base import DomainRef
 from midflight.contracts.tail import Drain, Drained, Follow, Followed
 from midflight.core.outcome import Applied, FeedPosition
 from midflight.errors import AuthorityMoved, DrainTimeout, PositionLost
-from midflight.ports import Changed, Position, Stores
+from midflight.ports import Stores
+from midflight.records import Changed, Position
 from midflight.sync import Bridge, sync_keys
 
 MARK_EVERY_SECONDS = 1.0

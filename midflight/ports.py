@@ -9,51 +9,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 
 from midflight.core.gates import Evidence
 from midflight.core.outcome import Applied, Batch, Row, Ticket
 from midflight.core.phase import Stage
 from midflight.core.plan import CollectionMap, Plan
+from midflight.records import (
+    AuthorityRow,
+    Changed,
+    Finding,
+    KeyRange,
+    ParityProgress,
+    Partition,
+    Position,
+    QuarantineEntry,
+    Suspect,
+)
 
 # --- the source ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRange:
-    """Keys from `lower` (inclusive) to `upper` (exclusive) in BSON order, across types.
-
-    None is open. Canonical key bytes.
-    """
-
-    lower: bytes | None = None
-    upper: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check of `prepare`: what was looked at, whether it is good, and what to do if it is not."""
-
-    check: str
-    ok: bool
-    detail: str = ""
-    next_step: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """What the feed delivered in one go: keys by collection in order of arrival, the position after them.
-
-    `after` is opaque (the operation time to read causally after), None when nothing was delivered.
-    `mark` is the highest of our own marks among the events, or None. `events` counts everything delivered.
-    """
-
-    keys: dict[str, list[bytes]]
-    token: bytes
-    after: bytes | None
-    mark: int | None
-    events: int
 
 
 class SourceReader(Protocol):
@@ -139,86 +113,6 @@ class Source:
 
 
 # --- the target ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class AuthorityRow:
-    """Who is in charge of a domain; protocol section 1. Percentages are basis points."""
-
-    authority: str
-    epoch: int
-    accepting: bool
-    stage: Stage
-    reads_bp: int
-    dark_reads_bp: int
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """A key range of the backfill, and how far it got."""
-
-    number: int
-    keys: KeyRange
-    cursor: bytes | None
-    batches: int
-    documents: int
-    done: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where the tail is.
-
-    `lag_seconds` and `reported_at` are what it last said of itself (None before the first report).
-    """
-
-    token: bytes
-    commits: int
-    mark: int
-    lag_seconds: float | None = None
-    events: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantineEntry:
-    """One document that could not be represented."""
-
-    number: int
-    collection: str
-    key: bytes
-    field: str
-    value_type: str
-    column: str
-    reason: str
-    token: int
-    path: str
-    first_seen: datetime
-    last_seen: datetime
-    waived_by: str | None = None
-    waived_reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """A key that parity found different. `kind`: missing, extra or different; `fields` names the first few fields."""
-
-    collection: str
-    key: bytes
-    kind: str
-    fields: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ParityProgress:
-    """How far one range of a parity run got; `batches` guards against two attempts moving it."""
-
-    number: int
-    keys: KeyRange
-    cursor: bytes | None
-    batches: int
-    compared: int
-    equal: int
-    done: bool
 
 
 class Door(Protocol):

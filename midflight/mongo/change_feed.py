@@ -16,7 +16,7 @@ from pymongo.errors import DuplicateKeyError
 from midflight.mongo.driver_errors import driver_errors
 from midflight.mongo.events import Event, changed, pipeline
 from midflight.mongo.wire import MARKS, first_mark, moment_bytes, token_bytes, watch_from
-from midflight.ports import Changed
+from midflight.records import Changed
 
 LINGER_SECONDS = 0.005
 """How long what has arrived waits for company: long enough for the next batch of a busy feed, too short to be lag."""

@@ -8,7 +8,7 @@ from typing import Any
 from midflight.core.keys import key_bytes
 from midflight.errors import SourceError
 from midflight.mongo.wire import MARKS, time_bytes
-from midflight.ports import Changed
+from midflight.records import Changed
 
 Event = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from midflight.errors import SourceError, SourceUnavailable
 from midflight.mongo.driver_errors import driver_errors, not_a_replica_set
 from midflight.mongo.events import pipeline
 from midflight.mongo.wire import MARKS
-from midflight.ports import Finding
+from midflight.records import Finding
 
 OLDEST_VERSION = (4, 4)
 NO_WAIT_MS = 500

@@ -17,7 +17,7 @@ from pymongo.asynchronous.cursor import AsyncRawBatchCursor
 from midflight.core.documents import last_key
 from midflight.core.keys import key_bytes, key_value
 from midflight.mongo.wire import raw
-from midflight.ports import KeyRange
+from midflight.records import KeyRange
 
 SAMPLE_A_PART = 100
 SAMPLE_AT_MOST = 10_000

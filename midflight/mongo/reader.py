@@ -15,7 +15,7 @@ from midflight.core.keys import key_bytes
 from midflight.mongo import inspect, ranges
 from midflight.mongo.driver_errors import driver_errors
 from midflight.mongo.wire import KEYS_A_QUERY, key_filters, raw, time_value
-from midflight.ports import Finding, KeyRange
+from midflight.records import Finding, KeyRange
 
 QUERIES_AT_ONCE = 4
 

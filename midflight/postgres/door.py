@@ -70,7 +70,6 @@ class PostgresDoor:
             await _move_checkpoint(connection, domain, batch.checkpoint)
             if not items:
                 return Applied()
-            await connection.execute("set constraints all deferred")
             merge = Merge(connection, domain, ticket.token, batch.path)
             # A repair must check references anew, and an update that changes no key is not checked.
             return await settle(connection, merge, items, replacing=batch.path == "repair")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,12 +37,15 @@ class Contended(TargetUnavailable):
 class Violation(Exception):
     """The target does not take a row: by which rule, without any value."""
 
-    def __init__(self, rule: str, table: str = "", constraint: str = "", column: str = "") -> None:
+    def __init__(
+        self, rule: str, *, schema: str = "", table: str = "", constraint: str = "", columns: str = ""
+    ) -> None:
         self.reason = f"{rule} {constraint}".strip()
         super().__init__(self.reason)
+        self.schema = schema
         self.table = table
         self.constraint = constraint
-        self.column = column
+        self.columns = columns
 
 
 @contextmanager
@@ -77,7 +81,17 @@ def violation(error: psycopg.Error) -> Violation:
     """What a class 22 or 23 error says, without its detail (which quotes values)."""
     diag = error.diag
     rule = _RULES.get(error.sqlstate or "", f"the target refuses the value ({type(error).__name__})")
-    return Violation(rule, diag.table_name or "", diag.constraint_name or "", diag.column_name or "")
+    in_copy = _COPIED_COLUMN.search(diag.context or "")
+    return Violation(
+        rule,
+        schema=diag.schema_name or "",
+        table=diag.table_name or "",
+        constraint=diag.constraint_name or "",
+        columns=diag.column_name or (in_copy[1] if in_copy else ""),
+    )
+
+
+_COPIED_COLUMN = re.compile(r"^COPY \S+, line \d+, column (\w+)")
 
 
 _RULES = {

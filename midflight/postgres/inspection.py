@@ -7,9 +7,9 @@ from typing import Any
 from psycopg import sql
 
 from midflight.core.plan import Plan
-from midflight.ports import Finding
 from midflight.postgres.catalog import table_problems
 from midflight.postgres.session import Connection
+from midflight.records import Finding
 
 OLDEST_VERSION = 140_000
 ROOM = 2.5

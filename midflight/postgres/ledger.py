@@ -13,11 +13,11 @@ from midflight.core.gates import Evidence
 from midflight.core.phase import Stage
 from midflight.core.plan import Plan, plain
 from midflight.core.tables import tables
-from midflight.errors import AuthorityMoved, DomainUnknown, LedgerConflict
-from midflight.ports import AuthorityRow, KeyRange, Partition, Position, QuarantineEntry
+from midflight.errors import AuthorityMoved, DomainUnknown, LedgerConflict, TargetError
 from midflight.postgres.evidence import gather
 from midflight.postgres.forget import forget_copy
 from midflight.postgres.session import Connection, Session
+from midflight.records import AuthorityRow, KeyRange, Partition, Position, QuarantineEntry
 
 _AUTHORITY = sql.SQL(
     "select authority, epoch, accepting, stage, reads_bp, dark_reads_bp from midflight.domains where domain = %s"
@@ -188,10 +188,10 @@ class PostgresLedger:
         return [QuarantineEntry(*row) for row in await self._session.rows(_QUARANTINED, parameters)]
 
     async def waive(self, domain: str, number: int, person: str, reason: str) -> QuarantineEntry:
-        """Accept that this image of the document stays out. Raises LedgerConflict where there is no such entry."""
+        """Accept that this image of the document stays out. TargetError where there is no such entry."""
         row = await self._session.row(_WAIVE, (person, reason, domain, number))
         if row is None:
-            raise LedgerConflict(
+            raise TargetError(
                 f"Domain {domain} has no quarantine entry {number}.", next_step="List the entries; it may be cleared."
             )
         return QuarantineEntry(*row)

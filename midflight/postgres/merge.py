@@ -69,6 +69,8 @@ class Merge:
         With `replace` the rows of known keys are deleted and inserted again, so that two documents may swap a
         unique value and references are checked anew; without, root rows are updated in place.
         """
+        # Both ends of a reference may be in the set: its order within the set must not matter.
+        await self._connection.execute("set constraints all deferred")
         accepted = [await self._accept(desk, outcomes) for desk, outcomes in _by_desk(items)]
         for one in reversed(accepted):
             await self._delete(one, replace)

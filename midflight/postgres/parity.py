@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from midflight.errors import DomainUnknown, Superseded
-from midflight.ports import KeyRange, ParityProgress, Suspect
 from midflight.postgres.session import Session
+from midflight.records import KeyRange, ParityProgress, Suspect
 
 _BEGIN_RUN = sql.SQL(
     "insert into midflight.parity_runs as r (domain, run, collections) values (%s, %s, array[%s::text])"

@@ -11,7 +11,6 @@ from psycopg import sql
 from midflight.core.plan import Plan
 from midflight.core.tables import Table
 from midflight.errors import TargetError, TargetNotOurs
-from midflight.ports import Finding
 from midflight.postgres.adapt import staged_type
 from midflight.postgres.catalog import find_table, table_objections
 from midflight.postgres.ddl import (
@@ -26,6 +25,7 @@ from midflight.postgres.ddl import (
 )
 from midflight.postgres.inspection import findings
 from midflight.postgres.session import Connection, Session
+from midflight.records import Finding
 
 LEDGER_VERSION = 1
 _ONE_AT_A_TIME = sql.SQL("select pg_advisory_xact_lock(hashtextextended('midflight.schema', 0))")

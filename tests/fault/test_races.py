@@ -14,7 +14,7 @@ from midflight.core.documents import read_documents
 from midflight.core.keys import key_bytes
 from midflight.core.outcome import FeedPosition
 from midflight.errors import AuthorityMoved, Superseded
-from midflight.ports import KeyRange
+from midflight.records import KeyRange
 from midflight.sync import Bridge, apply_block, sync_keys
 from midflight.testing.faults import Faulty, Valve
 from tests.fixtures.rig import ORDERS, Rig, order
@@ -37,6 +37,12 @@ def _reinsert(shop: Shop) -> None:
 
 
 CHANGES = [_update, _delete, _reinsert]
+
+
+def held_at_the_door(bridge: Bridge, valve: Valve) -> Bridge:
+    """The same stores; the first apply waits at the valve."""
+    door = Faulty(bridge.target.door, "apply", before=valve.hold)
+    return replace(bridge, target=replace(bridge.target, door=door))
 
 
 async def first_block(bridge: Bridge) -> bytes:
@@ -94,7 +100,8 @@ async def test_a_sync_that_slept_between_read_and_apply_never_restores_an_old_do
         shop.orders.insert_many([order(n) for n in range(10)])
         async with prepared.bridge() as sleeper, prepared.bridge() as bridge:
             held = replace(
-                sleeper, source=replace(sleeper.source, reader=Faulty(sleeper.source.reader, "read_keys", after=valve.hold))
+                sleeper,
+                source=replace(sleeper.source, reader=Faulty(sleeper.source.reader, "read_keys", after=valve.hold)),
             )
             sleeping = asyncio.create_task(sync_keys(held, {"orders": [KEY]}, "shadow"))
             await valve.reached.wait()
@@ -113,7 +120,9 @@ async def test_a_zombie_tail_cannot_harm(prepared: Rig) -> None:
         async with prepared.bridge() as zombie, prepared.bridge() as bridge:
             token = await bridge.source.feed.pin(["orders"])
             await bridge.target.ledger.pin("orders", token)
-            held = replace(zombie, target=replace(zombie.target, door=Faulty(zombie.target.door, "apply", before=valve.hold)))
+            held = replace(
+                zombie, target=replace(zombie.target, door=Faulty(zombie.target.door, "apply", before=valve.hold))
+            )
             stale = FeedPosition(token, commits=0, mark=99)
             living_dead = asyncio.create_task(sync_keys(held, {"orders": [KEY]}, "tail", checkpoint=stale))
             await valve.reached.wait()
@@ -135,7 +144,9 @@ async def test_a_zombie_from_before_a_rollback_cannot_refill_the_emptied_target(
     with prepared.source() as shop:
         shop.orders.insert_many([order(n) for n in range(10)])
         async with prepared.bridge() as zombie, prepared.bridge() as bridge:
-            held = replace(zombie, target=replace(zombie.target, door=Faulty(zombie.target.door, "apply", before=valve.hold)))
+            held = replace(
+                zombie, target=replace(zombie.target, door=Faulty(zombie.target.door, "apply", before=valve.hold))
+            )
             living_dead = asyncio.create_task(sync_keys(held, {"orders": [KEY]}, "tail"))
             await valve.reached.wait()
             await bridge.target.ledger.reset(prepared.plan)
@@ -150,7 +161,7 @@ async def test_after_the_flip_nothing_of_the_source_is_drawn_or_applied(prepared
     with prepared.source() as shop:
         shop.orders.insert_many([order(n) for n in range(10)])
         async with prepared.bridge() as late, prepared.bridge() as bridge:
-            held = replace(late, target=replace(late.target, door=Faulty(late.target.door, "apply", before=valve.hold)))
+            held = held_at_the_door(late, valve)
             waiting = asyncio.create_task(sync_keys(held, {"orders": [KEY]}, "tail"))
             await valve.reached.wait()
             epoch = (await bridge.target.ledger.authority("orders")).epoch

@@ -18,7 +18,8 @@ from midflight.core.keys import key_bytes, key_value
 from midflight.errors import SourceError
 from midflight.mongo.client import open_source
 from midflight.mongo.wire import MARKS, moment_bytes
-from midflight.ports import Changed, KeyRange, Source
+from midflight.ports import Source
+from midflight.records import Changed, KeyRange
 
 DEADLINE_SECONDS = 60.0
 DOMAIN = "loyalty/members"

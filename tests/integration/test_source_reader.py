@@ -18,7 +18,8 @@ from midflight.core.keys import key_bytes
 from midflight.mongo import ranges
 from midflight.mongo.client import open_source
 from midflight.mongo.wire import time_bytes
-from midflight.ports import KeyRange, Source
+from midflight.ports import Source
+from midflight.records import KeyRange
 from tests.integration.plain_find_server import serving
 
 # In BSON order. Of embedded documents only one: on the embedded server they lie in the index in the order of their
