@@ -23,6 +23,7 @@ def name_problems(plan: Plan, all_scopes: list[Scope]) -> Iterator[Problem]:
     for number, collection in enumerate(plan.collections):
         owned = [scope for scope in all_scopes if scope.collection is collection]
         yield from _indexes(f"collections[{number}]", collection, owned)
+    yield from _indexes_alike(plan)
 
 
 def _place_problems(plan: Plan) -> Iterator[Problem]:
@@ -85,3 +86,16 @@ def _indexes(place: str, collection: CollectionMap, owned: list[Scope]) -> Itera
                 yield Problem(at, f"table `{table}` has no column `{name}`.", nearest(name, columns[table]))
             if count > 1:
                 yield Problem(at, f"column `{name}` is named twice.", "Name it once.")
+
+
+def _indexes_alike(plan: Plan) -> Iterator[Problem]:
+    """An index is named after its table and columns, and names are per schema: the second of two would be left out."""
+    first: dict[tuple[str, bool], str] = {}
+    for number, collection in enumerate(plan.collections):
+        for inner, index in enumerate(collection.indexes):
+            place = f"collections[{number}].indexes[{inner}]"
+            name = "_".join((index.table or collection.table, *index.columns))
+            if (name, index.unique) in first:
+                what = f"this index would have the same name as {first[name, index.unique]}."
+                yield Problem(place, what, "Leave one of them out, or rename a column.")
+            first.setdefault((name, index.unique), place)

@@ -304,6 +304,12 @@ class TestIndexes:
         plan = a_plan(a_collection(indexes=[{"columns": ["id", "id"]}]))
         assert "column `id` is named twice" in only_problem(plan)
 
+    def test_two_indexes_that_would_share_a_name_are_refused(self) -> None:
+        one = a_collection("a_b", fields=[text("c")], indexes=[{"columns": ["c"]}])
+        other = a_collection("a", fields=[text("b_c")], indexes=[{"columns": ["b_c"]}])
+        told = only_problem(a_plan(one, other))
+        assert told.startswith("collections[1].indexes[0]: this index would have the same name as ")
+
     def test_a_child_table_may_be_indexed(self) -> None:
         index = {"table": "lines", "columns": ["sku", "position"]}
         assert not problems(a_plan(a_collection(children=[a_child()], indexes=[index])))
