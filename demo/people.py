@@ -12,7 +12,7 @@ from demo.journal import CODEC, Document, Journal
 from demo.traveller import PERSON, Traveller
 from demo.writer import JOURNAL
 from midflight.core.keys import key_bytes, key_text
-from midflight.ports import QuarantineEntry
+from midflight.records import QuarantineEntry
 
 MENDED_AT_MOST = 8
 WAIVER = "known to be wrong; the owner corrects it after the move"

@@ -7,6 +7,7 @@ from typing import Any
 
 import bson
 import psycopg
+from bson import Decimal128
 from psycopg import sql
 from pymongo import MongoClient
 
@@ -21,7 +22,7 @@ _QUARANTINE = (
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """The target's rows by key of their document, how many there are, and the quarantine by `_id`: waived or not."""
+    """The target's rows by key of their document, how many there are, and the quarantine by identity: waived or not."""
 
     documents: dict[Any, Rows]
     orphans: int
@@ -51,7 +52,7 @@ def target_state(dsn: str, schema: str, domain: str) -> TargetState:
             else:
                 orphans += 1
     count = sum(len(rows) for rows in tables.values())
-    return TargetState(documents, orphans, count, {_id_of(key): waived for key, waived in quarantine.items()})
+    return TargetState(documents, orphans, count, {identity(_id_of(key)): waived for key, waived in quarantine.items()})
 
 
 def _read(connection: psycopg.Connection, schema: str, table: str, columns: list[str]) -> list[Row]:
@@ -59,6 +60,11 @@ def _read(connection: psycopg.Connection, schema: str, table: str, columns: list
         sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(schema, table)
     )
     return connection.execute(query).fetchall()
+
+
+def identity(key: Any) -> Any:
+    """An `_id` as something that finds its equal in a dict."""
+    return ("decimal", str(key)) if isinstance(key, Decimal128) else key
 
 
 def _id_of(key: bytes) -> Any:

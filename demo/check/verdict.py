@@ -9,7 +9,7 @@ from typing import Any
 
 from demo.check.columns import Flaw
 from demo.check.expected import Row, Rows, rows_of
-from demo.check.stores import TargetState
+from demo.check.stores import TargetState, identity
 from demo.journal import Story, unpacked
 
 DOUBTS_SHOWN = 5
@@ -74,7 +74,7 @@ def _is_right(verdict: Verdict, raw: bytes, target: TargetState) -> bool:
     document = unpacked(raw)
     expected = _expected(verdict.domain, document)
     found = target.documents.get(_row_key(verdict.domain, document))
-    if document["_id"] in target.quarantine:
+    if identity(document["_id"]) in target.quarantine:
         return _is_rightly_quarantined(verdict, document, expected, found, target)
     if expected is None:
         verdict.doubt(f"{document['_id']!r} does not fit the target, but is not in quarantine")
@@ -97,7 +97,7 @@ def _is_rightly_quarantined(
         verdict.doubt(f"{name} is in quarantine, but nothing is wrong with it")
     elif found is not None:
         verdict.doubt(f"{name} is in quarantine and has rows")
-    elif not target.quarantine[document["_id"]]:
+    elif not target.quarantine[identity(document["_id"])]:
         verdict.doubt(f"{name} is in quarantine and nobody waived it")
     else:
         return True
@@ -128,7 +128,7 @@ def _count_extra(verdict: Verdict, source: dict[bytes, bytes], target: TargetSta
         verdict.doubt(f"the target has {key!r}, the source has not")
     if target.orphans:
         verdict.doubt(f"{target.orphans} rows of child tables belong to no document")
-    stale = target.quarantine.keys() - set(ids)
+    stale = target.quarantine.keys() - set(map(identity, ids))
     for value in stale:
         verdict.doubt(f"{value!r} is in quarantine, but gone from the source")
     return len(extra) + target.orphans + len(stale)
