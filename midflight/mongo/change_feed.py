@@ -13,7 +13,7 @@ from pymongo.asynchronous.change_stream import AsyncDatabaseChangeStream
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
-from midflight.mongo.driver_errors import driver_errors
+from midflight.mongo.driver_errors import driver_errors, not_a_replica_set
 from midflight.mongo.events import Event, changed, pipeline
 from midflight.mongo.wire import MARKS, first_mark, moment_bytes, token_bytes, watch_from
 from midflight.records import Changed
@@ -75,7 +75,8 @@ class MongoFeed:
         """The time up to which a majority holds everything: the operation time of a majority read, and of no other."""
         async with self._database.client.start_session(causal_consistency=True) as session:
             await self._marks.find_one({}, session=session)
-            assert session.operation_time is not None, "every reply of a replica set carries its time"
+            if session.operation_time is None:  # every reply of a replica set carries its time
+                raise not_a_replica_set("to follow")
             return session.operation_time
 
     async def _next_mark(self, domain: str) -> int | None:

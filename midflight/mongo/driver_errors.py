@@ -7,6 +7,7 @@ passed on: we name what we were doing, the server's code and the code's name, an
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,6 @@ from bson.errors import BSONError
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
-    CursorNotFound,
     ExecutionTimeout,
     NetworkTimeout,
     OperationFailure,
@@ -35,6 +35,11 @@ _PASSING = frozenset(
     | {9001, 10107, 11600, 11601, 11602, 13388, 13435, 13436}
 )
 """Not the primary, shutting down, stepped down, killed, timed out, lost cursor: the same request may succeed later."""
+
+_REFUSED_BEFORE = "AuthenticationFailed"
+"""In the text of a server selection: the driver gave the server up because it did not accept our password."""
+
+_ADDRESS_FIRST = re.compile(r"[\w.:\[\]-]+:\d+: ")
 
 _PASSING_LABELS = ("RetryableWriteError", "TransientTransactionError", "ResumableChangeStreamError")
 
@@ -68,11 +73,13 @@ def heed_cancellation(before: int) -> None:
         raise asyncio.CancelledError
 
 
-def told(error: PyMongoError, doing: str, privilege: str) -> SourceError:
+def told(error: PyMongoError, doing: str, privilege: str = "") -> SourceError:
     """The driver's error as one of ours."""
     if isinstance(error, OperationFailure) and not isinstance(error, (WTimeoutError, ExecutionTimeout)):
         return _refusal(error, doing, privilege)
-    if isinstance(error, (ConnectionFailure, CursorNotFound, WTimeoutError, ExecutionTimeout)):
+    if isinstance(error, ServerSelectionTimeoutError) and _REFUSED_BEFORE in str(error):
+        return _wrong_password(f"while {doing}")
+    if isinstance(error, (ConnectionFailure, WTimeoutError, ExecutionTimeout)):
         return SourceUnavailable(
             f"The source does not answer while {doing}: {_network_reason(error)}.",
             next_step="Check that MongoDB runs and that the worker reaches it; this is tried again.",
@@ -88,16 +95,20 @@ def told(error: PyMongoError, doing: str, privilege: str) -> SourceError:
 def _refusal(error: OperationFailure, doing: str, privilege: str) -> SourceError:
     said = f"while {doing} ({_code(error)})"
     if error.code in _WRONG_PASSWORD:
-        return SourceRefused(
-            f"The source does not accept our user name or password {said}.",
-            next_step="Correct the address of this store in the worker's settings; mind authSource.",
-        )
+        return _wrong_password(said)
     if error.code in _NOT_PERMITTED:
         return SourceRefused(
             f"The source does not permit this {said}: the privilege {privilege or 'for it'} is missing.",
             next_step="Grant the roles readWrite and dbAdmin on the database to Midflight's user.",
         )
     return _state(error, said)
+
+
+def _wrong_password(said: str) -> SourceRefused:
+    return SourceRefused(
+        f"The source does not accept our user name or password {said}.",
+        next_step="Correct the address of this store in the worker's settings; mind authSource.",
+    )
 
 
 def _state(error: OperationFailure, said: str) -> SourceError:
@@ -134,9 +145,8 @@ def _code(error: OperationFailure) -> str:
 def _network_reason(error: PyMongoError) -> str:
     if isinstance(error, NetworkTimeout | ExecutionTimeout | WTimeoutError):
         return "it took too long"
-    if isinstance(error, CursorNotFound):
-        return "it forgot our cursor"
     if isinstance(error, ServerSelectionTimeoutError):
         # "host:port: [Errno 111] Connection refused (configured timeouts: …), Timeout: 5s, Topology Description: …"
-        return str(error).split(" (configured", 1)[0].split(", Timeout", 1)[0][:200]
+        text = str(error).split(" (configured", 1)[0].split(", Timeout", 1)[0]
+        return text[:200] if _ADDRESS_FIRST.match(text) else "no primary was found in time"
     return f"the connection was lost ({type(error).__name__})"

@@ -13,8 +13,8 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
-from midflight.errors import SourceError, SourceUnavailable
-from midflight.mongo.driver_errors import driver_errors, not_a_replica_set
+from midflight.errors import CollectionMissing, SourceError
+from midflight.mongo.driver_errors import driver_errors, not_a_replica_set, told
 from midflight.mongo.events import pipeline
 from midflight.mongo.wire import MARKS
 from midflight.records import Finding
@@ -33,6 +33,10 @@ async def inspect(database: Database, collections: Sequence[str]) -> list[Findin
         if not findings[0].ok or (len(findings) > 1 and not findings[1].ok):
             break  # nothing more can be asked
     return findings
+
+
+def _bad(check: str, error: SourceError) -> Finding:
+    return Finding(check, False, error.what, error.next_step)
 
 
 async def feed_window_seconds(database: Database) -> float:
@@ -57,22 +61,19 @@ def _reach(seconds: float, stats: Mapping[str, Any]) -> float:
 
 async def _connection(database: Database, _collections: Sequence[str]) -> AsyncIterator[Finding]:
     try:
-        with driver_errors("connecting"):
-            await database.command("ping")
-    except SourceUnavailable as error:
-        yield Finding("source reachable", False, error.what, error.next_step)
-        return
-    except SourceError as error:
+        await database.command("ping")
+    except OperationFailure as refused:
         yield Finding("source reachable", True, _address(database))
-        yield Finding("source authenticated", False, error.what, error.next_step)
-        return
-    yield Finding("source reachable", True, _address(database))
-    yield Finding("source authenticated", True, await _user(database))
+        yield _bad("source authenticated", told(refused, "connecting"))
+    except PyMongoError as error:
+        yield _bad("source reachable", told(error, "connecting"))
+    else:
+        yield Finding("source reachable", True, _address(database))
+        yield Finding("source authenticated", True, await _user(database))
 
 
 def _address(database: Database) -> str:
-    host, port = next(iter(database.client.nodes), ("", 0))
-    return f"{host}:{port}"
+    return ", ".join(f"{host}:{port}" for host, port in sorted(database.client.nodes))
 
 
 async def _user(database: Database) -> str:
@@ -80,7 +81,7 @@ async def _user(database: Database) -> str:
         users = (await database.command("connectionStatus"))["authInfo"]["authenticatedUsers"]
     except (PyMongoError, KeyError):
         users = []
-    return ", ".join(user["user"] for user in users) or "the server asks for no password"
+    return ", ".join(user["user"] for user in users) or "without a user name"
 
 
 async def _server(database: Database, _collections: Sequence[str]) -> AsyncIterator[Finding]:
@@ -90,8 +91,7 @@ async def _server(database: Database, _collections: Sequence[str]) -> AsyncItera
     if hello.get("setName") or hello.get("msg") == "isdbgrid":
         yield Finding("source is a replica set", True, hello.get("setName", "sharded cluster"))
     else:
-        error = not_a_replica_set("to follow")
-        yield Finding("source is a replica set", False, error.what, error.next_step)
+        yield _bad("source is a replica set", not_a_replica_set("to follow"))
     new_enough = tuple(build["versionArray"][:2]) >= OLDEST_VERSION
     next_step = "" if new_enough else f"Upgrade MongoDB to {'.'.join(map(str, OLDEST_VERSION))} or newer."
     yield Finding("source version", new_enough, build["version"], next_step)
@@ -105,7 +105,7 @@ async def _collections(database: Database, collections: Sequence[str]) -> AsyncI
         with driver_errors("listing the collections", privilege="listCollections"):
             kinds = {each["name"]: each["type"] async for each in await database.list_collections()}
     except SourceError as error:
-        yield Finding("collections exist", False, error.what, error.next_step)
+        yield _bad("collections exist", error)
         return
     for name in collections:
         yield _collection(name, kinds)
@@ -140,8 +140,10 @@ async def _privileges(database: Database, collections: Sequence[str]) -> AsyncIt
         try:
             with driver_errors("checking privileges", privilege=need.privilege):
                 await need.attempt()
+        except CollectionMissing:
+            yield Finding(check, True)  # permission comes first; that the collection is missing has been said
         except SourceError as error:
-            yield Finding(check, False, error.what, error.next_step)
+            yield _bad(check, error)
         else:
             yield Finding(check, True)
 
