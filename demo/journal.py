@@ -18,6 +18,9 @@ from bson.codec_options import CodecOptions
 
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
 Document = dict[str, Any]
+JOURNAL = "{}.jsonl"
+"""A domain's file; what people write is noted in the directory `PEOPLE`."""
+PEOPLE = "people"
 
 
 class JournalError(Exception):

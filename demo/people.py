@@ -8,9 +8,8 @@ from pathlib import Path
 from pymongo import MongoClient, WriteConcern
 
 from demo.domains.shape import Shape, left_to_people
-from demo.journal import CODEC, Document, Journal
+from demo.journal import CODEC, JOURNAL, PEOPLE, Document, Journal
 from demo.traveller import PERSON, Traveller
-from demo.writer import JOURNAL
 from midflight.core.keys import key_bytes, key_text
 from midflight.records import QuarantineEntry
 
@@ -28,7 +27,7 @@ class QuarantineDesk:
         self._collection = client[traveller.plan.source.database].get_collection(
             shape.name, codec_options=CODEC, write_concern=WriteConcern("majority")
         )
-        self._journal = Journal(journals / "people" / JOURNAL.format(shape.name), shape.name)
+        self._journal = Journal(journals / PEOPLE / JOURNAL.format(shape.name), shape.name)
         self._ours = {key_bytes(shape.key(n)): n for n in range(shape.size) if left_to_people(n)}
         self._mended: set[bytes] = set()
         self.waived = 0

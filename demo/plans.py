@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from demo.domains import SHAPES
+from demo.domains.shape import Shape
 from midflight.core.plan import DarkReads, Pacing, Plan, Ramp
 from midflight.core.plan_file import load_plan
 
@@ -13,18 +15,22 @@ DATABASE = "loyalty_demo"
 SCHEMA = "loyalty_demo"
 SLOW = "members"
 """Copied at a limited rate, so that the pause falls into the backfill."""
-DOCUMENTS_PER_SECOND = 4_000
+SLOW_SECONDS = 5
 SOAK_SECONDS = 1.0
 RAMP_STEPS = (1.0, 10.0, 50.0, 100.0)
 
 
-def demo_plans() -> dict[str, Plan]:
-    """The four plans by domain."""
-    return {name: _hurried(load_plan((PLANS / f"{name}.yaml").read_text(encoding="utf-8"))) for name in SHAPES}
+def demo_plans(shapes: Mapping[str, Shape] = SHAPES) -> dict[str, Plan]:
+    """The plans of these domains."""
+    return {name: _hurried(_plan(name), shape) for name, shape in shapes.items()}
 
 
-def _hurried(plan: Plan) -> Plan:
-    rate = DOCUMENTS_PER_SECOND if plan.domain == SLOW else None
+def _plan(domain: str) -> Plan:
+    return load_plan((PLANS / f"{domain}.yaml").read_text(encoding="utf-8"))
+
+
+def _hurried(plan: Plan, shape: Shape) -> Plan:
+    rate = shape.size // SLOW_SECONDS if plan.domain == SLOW else None
     limits = {"feed_window_seconds": 0, "settle_seconds": 0.5, "cutover_seconds": 15.0}
     return plan.model_copy(
         update={

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 from pymongo import MongoClient, WriteConcern
 
-from demo.domains import SHAPES
 from demo.domains.shape import Shape
 from demo.journal import CODEC, Document
 
 AT_ONCE = 2_000
 
 
-def seed(uri: str, database: str) -> dict[str, int]:
+def seed(uri: str, database: str, shapes: Iterable[Shape]) -> dict[str, int]:
     """Empty the database and fill it; how many documents each collection got."""
     with MongoClient[Document](uri) as client:
         client.drop_database(database)
-        return {shape.name: _fill(client, database, shape) for shape in SHAPES.values()}
+        return {shape.name: _fill(client, database, shape) for shape in shapes}
 
 
 def _fill(client: MongoClient[Any], database: str, shape: Shape) -> int:

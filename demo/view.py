@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -31,9 +31,9 @@ class View:
             table.add_row(*_line(traveller))
         return Group(Text(), table)
 
-    def live(self, **options: object) -> Live:
+    def live(self, console: Console) -> Live:
         """As a live display."""
-        return Live(self, refresh_per_second=REFRESH_PER_SECOND, transient=True, **options)  # type: ignore[arg-type]
+        return Live(self, console=console, refresh_per_second=REFRESH_PER_SECOND, transient=True)
 
 
 def _line(traveller: Traveller) -> list[RenderableType]:

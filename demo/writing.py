@@ -5,22 +5,31 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 20.0
 
 
-class WriterProcess:
-    """Started at once; `stop` says how it ended."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much of it: the share of the documents, and the writer's rate."""
 
-    def __init__(
-        self, journals: Path, database: str, per_second: float, environment: Mapping[str, str], log: Path
-    ) -> None:
-        self.log = log
+    share: float = 1.0
+    writes_per_second: float = 160.0
+
+
+class WriterProcess:
+    """Started at once, stopped at the end of the block; `doubts` says what went wrong."""
+
+    def __init__(self, journals: Path, database: str, pace: Pace, environment: Mapping[str, str], log: Path) -> None:
+        self._log = log
+        command = [sys.executable, "-m", "demo.writer", str(journals), database]
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "demo.writer", str(journals), database, str(per_second)],
+                [*command, str(pace.writes_per_second), str(pace.share)],
                 stdin=subprocess.PIPE,  # closed when we die: then it stops by itself
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -29,13 +38,19 @@ class WriterProcess:
                 start_new_session=True,
             )
 
-    @property
-    def running(self) -> bool:
-        """Whether it still writes."""
-        return self._process.poll() is None
+        self.doubts: list[str] = []
 
-    def stop(self) -> int:
-        """Ask it to end and wait; its exit code."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ask it to end and wait. An end of its own, or a failure, is a doubt."""
+        if self._process.poll() is not None:
+            self.doubts.append(f"the writer died; see {self._log}")
+        elif (code := self._stopped()) != 0:
+            self.doubts.append(f"the writer ended with {code}; see {self._log}")
+
+    def _stopped(self) -> int:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:

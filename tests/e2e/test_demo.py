@@ -1,0 +1,35 @@
+"""The demonstration, small: the same journey with a fiftieth of the documents, on servers of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import embedded
+from demo.play import play
+from demo.writer import SOURCE, TARGET
+from demo.writing import Pace
+from embedded import Workers
+
+
+@pytest.mark.slow
+def test_a_small_demonstration_leaves_nothing_to_doubt(tmp_path: Path) -> None:
+    workers = Workers(count=1, sources=(SOURCE,), targets=(TARGET,))
+    with embedded.stack(tmp_path, ephemeral=True, workers=workers) as servers:
+        summary = play(Console(), tmp_path, servers, Pace(share=0.02, writes_per_second=60))
+    summary.write(tmp_path / "demo.json")
+    told = json.loads((tmp_path / "demo.json").read_text())
+    assert told["doubts"] == []
+    assert told["ok"]
+    assert (told["lost_writes"], told["mismatches"]) == (0, 0)
+    assert told["acknowledged_writes"] > 100
+    assert set(told["domains"]) == {"members", "transactions", "merchants", "campaigns"}
+    for domain in told["domains"].values():
+        assert domain["documents"] > 0
+        assert {"backfill", "ramp", "cutover", "decommission"} <= domain["phases"].keys()
+    gates = [(a["domain"], a["gate"]) for a in told["approvals"]]
+    assert gates.count(("merchants", "ramp")) == 2, "merchants was rolled back from the ramp and came again"
+    assert all(a["evidence"] for a in told["approvals"])
