@@ -114,7 +114,7 @@ class Settings(BaseModel):
 
     def target(self, store: str) -> SecretStr:
         """The PostgreSQL address of a plan's store. Raises SettingsError naming the variable to set."""
-        schemes = ("postgresql://", "postgres://", "host=", "hostaddr=", "service=", "dbname=")
+        schemes = ("postgresql://", "postgres://", "host=", "hostaddr=", "service=", "dbname=", "user=", "port=")
         return self._store(store, schemes, "a PostgreSQL DSN (postgresql://...)")
 
     def chosen(self, field: str) -> bool:
