@@ -45,14 +45,15 @@ class WriterProcess:
 
     def __exit__(self, *_: object) -> None:
         """Ask it to end and wait. An end of its own, or a failure, is a doubt."""
-        if self._process.poll() is not None:
+        died = self._process.poll() is not None
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        if died:
             self.doubts.append(f"the writer died; see {self._log}")
         elif (code := self._stopped()) != 0:
             self.doubts.append(f"the writer ended with {code}; see {self._log}")
 
     def _stopped(self) -> int:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
         try:
             return self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
