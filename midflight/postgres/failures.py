@@ -91,7 +91,7 @@ def violation(error: psycopg.Error) -> Violation:
     )
 
 
-_COPIED_COLUMN = re.compile(r"^COPY \S+, line \d+, column (\w+)")
+_COPIED_COLUMN = re.compile(r"^COPY \S+, line \d+, column (\w+)", re.MULTILINE)
 
 
 _RULES = {
