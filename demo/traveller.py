@@ -15,7 +15,6 @@ from midflight.contracts.domain import (
     DomainReport,
     DomainState,
     GateView,
-    MigrateRequest,
     Pause,
     Resume,
     Rollback,
@@ -24,6 +23,8 @@ from midflight.contracts.domain import (
 from midflight.core.phase import Phase
 from midflight.core.plan import Plan
 from midflight.ports import Target
+from starter.moves import workflow_id
+from starter.starting import start_move
 from workflows.domain import MigrateDomain
 
 PERSON = "demo-operator"
@@ -52,7 +53,9 @@ class Traveller:
     def __init__(self, client: Client, target: Target, plan: Plan, say: Callable[[str], None]) -> None:
         self._client, self.target, self.plan = client, target, plan
         self._say = say
-        self._handle: WorkflowHandle[MigrateDomain, DomainReport] | None = None
+        self.handle: WorkflowHandle[MigrateDomain, DomainReport] = client.get_workflow_handle_for(
+            MigrateDomain.run, workflow_id(plan.domain)
+        )
         self.state = DomainState(domain=plan.domain)
         self.copied = 0
         self.approved: list[Approved] = []
@@ -62,25 +65,13 @@ class Traveller:
         """The domain's name."""
         return self.plan.domain
 
-    @property
-    def handle(self) -> WorkflowHandle[MigrateDomain, DomainReport]:
-        """The running workflow."""
-        assert self._handle is not None, "not started yet"
-        return self._handle
-
     def say(self, what: str) -> None:
         """Tell whoever watches."""
         self._say(f"[bold]{self.domain}[/bold]: {what}")
 
     async def start(self, task_queue: str) -> None:
         """Start the move."""
-        self._handle = await self._client.start_workflow(
-            MigrateDomain.run,
-            MigrateRequest(plan=self.plan, started_by=PERSON),
-            id=f"midflight/{self.domain}",
-            task_queue=task_queue,
-            static_summary=self.plan.description,
-        )
+        await start_move(self._client, task_queue, self.plan, PERSON)
         self.say("started")
 
     async def look(self) -> DomainState:

@@ -113,13 +113,17 @@ def _rewards(document: Document) -> Iterator[tuple[Row, Any]]:
 
 
 def _first_name(document: Document) -> str | None:
+    """All but the last word; one word alone is the first name."""
     name = document.get("name")
-    return None if name is None else text(name).split(" ", 1)[0]
+    if name is None:
+        return None
+    first, space, last = text(name).rpartition(" ")
+    return first if space else last
 
 
 def _last_name(document: Document) -> str | None:
     name = document.get("name")
-    return text(name).split(" ", 1)[1] if name is not None and " " in name else None
+    return text(name).rpartition(" ")[2] if name is not None and " " in name else None
 
 
 def _lower_email(document: Document) -> str | None:
