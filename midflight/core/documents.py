@@ -105,5 +105,5 @@ def _key(raw: bytes) -> bytes:
         return _NO_KEY
     try:
         return key_bytes(key_value(element))
-    except InvalidBSON:
+    except (InvalidBSON, Unkept):
         return element

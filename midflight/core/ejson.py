@@ -171,17 +171,14 @@ def _unpack_object(packed: dict[str, Any]) -> Any:
         ((name, inner),) = packed.items()
         if name[:1] == "$" and name[:2] != "$$" and name != ORDER:
             return _unpack_tag(name, inner)
-    names = in_order(packed.keys() - {ORDER}, packed.get(ORDER))
-    return {unescape(name): unpack(packed[name]) for name in names}
+    names = [unescape(name) for name in jsonb_order(packed.keys() - {ORDER})]
+    return {name: unpack(packed[escape(name)]) for name in reordered(names, packed.get(ORDER, ()))}
 
 
-def in_order(names: Iterable[str], order: list[str] | None) -> list[str]:
-    """JSON names in the order noted for them; what the note does not know comes last, as jsonb orders it."""
-    natural = jsonb_order(names)
-    if order is None:
-        return natural
-    noted = dict.fromkeys(escape(name) for name in order)
-    return [*(n for n in noted if n in natural), *(n for n in natural if n not in noted)]
+def reordered(natural: list[str], order: Iterable[str]) -> list[str]:
+    """The names in the order noted for them; what the note does not know comes last."""
+    known, noted = set(natural), dict.fromkeys(order)
+    return [*(n for n in noted if n in known), *(n for n in natural if n not in noted)]
 
 
 def _unpack_tag(name: str, inner: Any) -> Any:

@@ -78,6 +78,7 @@ class Child(PlanModel):
 
     The primary key is `(parent_key, <positions of outer children>, position)`; for a map `position` holds the map's key
     as text, for an array the index from 0 as integer. An element that is no document is mapped by the field `.`.
+    `order` is the usual order of the elements' top-level names, see CollectionMap.
     """
 
     array: FieldPath | None = None
@@ -88,6 +89,7 @@ class Child(PlanModel):
     fields: tuple[FieldMap, ...] = ()
     transforms: tuple[TransformMap, ...] = ()
     children: tuple[Child, ...] = ()
+    order: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -122,6 +124,8 @@ class CollectionMap(PlanModel):
     children: tuple[Child, ...] = ()
     rest: Name | None = "extra"
     indexes: tuple[Index, ...] = ()
+    order: tuple[str, ...] = ()
+    """The usual order of the documents' top-level names: those that have it need no note of it in the rest column."""
 
 
 class SourcePlace(PlanModel):
