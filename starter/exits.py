@@ -7,7 +7,7 @@ import sys
 from enum import IntEnum
 from typing import NoReturn
 
-from embedded import ServerFailed
+from embedded import ServerFailed, StateDirBusy
 from embedded.programs import ProgramMissing
 from midflight import errors
 from workflows.client import TemporalUnavailable
@@ -52,6 +52,7 @@ _CODES: tuple[tuple[type[errors.MidflightError], ExitCode], ...] = (
     (errors.PlanError, ExitCode.PLAN),
     (Refused, ExitCode.REFUSED),
     (errors.AuthorityMoved, ExitCode.REFUSED),
+    (StateDirBusy, ExitCode.REFUSED),
     (UnknownDomain, ExitCode.UNKNOWN_DOMAIN),
     (errors.DomainUnknown, ExitCode.UNKNOWN_DOMAIN),
     (TemporalUnavailable, ExitCode.NO_TEMPORAL),

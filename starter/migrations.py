@@ -76,18 +76,21 @@ def watch(
 ) -> None:
     """Live progress until the move ends. With --json: one object a line and look."""
     session = Session.begin(as_json)
-    run(_watch_json(session, domain, every, once) if as_json else _watch(session, domain, every, once))
+    if once and not as_json:
+        stdout().print(render.watched(run(_look(session, domain)), time.time()))
+    else:
+        run(_watch_json(session, domain, every, once) if as_json else _watch(session, domain, every))
 
 
 async def _look(session: Session, domain: str) -> Look:
     return await look(await session.client(), domain)
 
 
-async def _watch(session: Session, domain: str, every: float, once: bool) -> None:
+async def _watch(session: Session, domain: str, every: float) -> None:
     client = await session.client()
     seen = await look(client, domain)
     with Live(render.watched(seen, time.time()), console=stdout(), auto_refresh=False) as live:
-        while not once and seen.overview.is_open:
+        while seen.overview.is_open:
             await asyncio.sleep(every)
             seen = await look(client, domain)
             live.update(render.watched(seen, time.time()), refresh=True)

@@ -41,7 +41,7 @@ class _Running:
             f"Logs: {self.home / 'log'}",
             "",
             "Commands in this directory find the servers by themselves. Elsewhere:",
-            *(f"export {name}='{value}'" for name, value in self.exports.items()),
+            *(f'export {name}="{value}"' for name, value in self.exports.items()),
         ]
 
 
@@ -61,7 +61,8 @@ def up(
     )
     servers = embedded.up(settings.state_dir, options)
     local.remember(settings.state_dir, names)
-    running = _Running(servers, servers.environment(names.sources, names.targets), settings.state_dir.resolve())
+    exports = _without_secrets(local.environment(settings.state_dir, servers), settings)
+    running = _Running(servers, exports, settings.state_dir.resolve())
     Session(settings, as_json).show(running.data(), *running.lines())
 
 
@@ -85,3 +86,11 @@ def worker() -> None:
     environment = local.worker_environment()
     # Replaces this process, so that signals reach the worker itself.
     os.execve(sys.executable, [sys.executable, "-m", "worker"], environment)  # noqa: S606 - our own module
+
+
+def _without_secrets(exports: dict[str, str], settings: Settings) -> dict[str, str]:
+    """The addresses that you gave are not shown: their variables are named instead."""
+    given = {"MIDFLIGHT_SOURCE_URI": settings.source_uri, "MIDFLIGHT_TARGET_DSN": settings.target_dsn}
+    names = {secret.get_secret_value(): f"${name}" for name, secret in given.items() if secret is not None}
+    shown = {name: names.get(value, value) for name, value in exports.items()}
+    return {name: value for name, value in shown.items() if value != f"${name}"}

@@ -1,0 +1,158 @@
+"""What people read: the words that matter are there, and nobody's text is taken for markup."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console, RenderableType
+
+from midflight.contracts.domain import CollectionProgress, DomainState, DomainStatus, GateView, LogEntry, PhaseSpan
+from midflight.contracts.parity import ParityReport
+from midflight.contracts.prepare import FindingView
+from midflight.core.gates import Evidence
+from midflight.core.phase import Phase
+from midflight.records import QuarantineEntry
+from starter import render
+from starter.history import Report
+from starter.look import Look
+from starter.moves import Overview, Work
+from starter.prepared import Prepared
+
+EVIDENCE = Evidence(gathered_at="2026-01-01T00:00:00Z", epoch=1, stage="shadow", mismatches=0, lag_seconds=0.2)
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def text(*parts: RenderableType) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    for part in parts:
+        console.print(part)
+    output = console.file
+    assert isinstance(output, io.StringIO)
+    return output.getvalue()
+
+
+def lines(parts: Sequence[RenderableType]) -> str:
+    return text(*parts)
+
+
+def overview(**more: object) -> Overview:
+    known = {"domain": "members", "workflow_id": "midflight/members", "run_id": "r", "execution": "running"}
+    return Overview.model_validate({**known, "phase": "ramp", "state": "waiting", **more})
+
+
+def waiting() -> Look:
+    gate = GateView(gate="ramp", evidence=EVIDENCE, evidence_hash="abc123", needs_approval=True)
+    said = LogEntry(at="2026-01-01", person="ann [x]", what="approve ramp", accepted=False, message="too early")
+    state = DomainState(
+        domain="members",
+        phase=Phase.RAMP,
+        gate=gate,
+        log=[said],
+        collections={"members": CollectionProgress(expected=10, documents=10, quarantined=2, done=True)},
+    )
+    return Look(overview=overview(waiting_for="approval of ramp"), status=DomainStatus(state=state))
+
+
+def test_a_waiting_gate_is_shown_with_its_evidence_and_the_command_that_opens_it() -> None:
+    shown = lines(render.look(waiting()))
+
+    assert "Gate ramp, evidence abc123" in shown
+    assert "midflight approve members ramp --evidence abc123 --reason ..." in shown
+    assert "lag seconds" in shown
+
+
+def test_what_was_said_lately_is_shown_with_the_person_and_without_markup() -> None:
+    assert "ann [x]: approve ramp: too early" in lines(render.look(waiting()))
+
+
+def test_without_a_worker_the_recorded_phase_and_state_are_shown_and_said_to_be_old() -> None:
+    shown = lines(render.look(Look(overview=overview(problem="the source is [gone]"))))
+
+    assert "members  ramp  waiting" in shown
+    assert "the source is [gone]" in shown
+    assert "No worker answers" in shown
+
+
+def test_an_activity_that_is_tried_again_says_why() -> None:
+    work = Work(activity="follow", attempt=4, failure="The target does not answer.")
+
+    assert "trying again (4): follow: The target does not answer." in lines(
+        render.look(Look(overview=overview(), works=(work,)))
+    )
+
+
+def test_a_watched_move_shows_a_bar_with_counts_rate_and_time_left() -> None:
+    state = DomainState(phase=Phase.BACKFILL, collections={"members": CollectionProgress(expected=1_000)})
+    beat = {"doing": "backfill", "collection": "members", "documents": 400, "per_second": 10.0}
+    seen = Look(overview=overview(), status=DomainStatus(state=state), works=(Work(activity="copy", beat=beat),))
+
+    shown = text(render.watched(seen, now=0.0))
+
+    assert "400 of about 1,000" in shown
+    assert "10/s" in shown
+    assert "1:00 left" in shown
+
+
+def test_the_list_names_every_domain_and_how_temporal_ended_it() -> None:
+    shown = text(render.overviews([overview(), overview(domain="merchants", execution="terminated", state="running")]))
+
+    assert "members" in shown
+    assert "running (terminated)" in shown
+
+
+def test_an_empty_list_says_how_to_begin() -> None:
+    assert "midflight start PLAN" in text(render.overviews([]))
+
+
+def test_findings_of_prepare_name_the_check_the_detail_and_what_to_do() -> None:
+    finding = FindingView(check="source: replica set", ok=False, detail="It is a single server.", next_step="Make one.")
+    found = Prepared(domain="members", parked=True, findings=(finding, FindingView(check="target", ok=True)))
+
+    shown = lines(render.prepared(found))
+
+    assert "source: replica set: It is a single server. Make one." in shown
+    assert "midflight resume members" in shown
+    assert "target" not in shown.replace("midflight", "")
+
+
+def test_a_good_prepare_says_how_many_checks_passed() -> None:
+    found = Prepared(domain="members", phase="backfill", findings=(FindingView(check="target", ok=True),))
+
+    assert "1 checks passed; members is in phase backfill." in lines(render.prepared(found))
+
+
+def test_quarantine_shows_field_type_column_and_reason_but_no_key() -> None:
+    entry = QuarantineEntry(7, "members", b"secret", "born", "string", "born", "not a date", 1, "tail", AT, AT)
+
+    shown = text(render.quarantine([entry]))
+
+    assert all(word in shown for word in ("7", "members", "born", "string", "not a date"))
+    assert "secret" not in shown
+
+
+def test_a_report_shows_phases_counts_and_who_approved_what() -> None:
+    passed = {
+        "at": "2026-01-02",
+        "kind": "gate_passed",
+        "person": "ann",
+        "details": {"gate": "ramp", "evidence_hash": "abc123", "reason": "good"},
+    }
+    written = Report(
+        domain="members",
+        phase="ramp",
+        state="running",
+        answered=True,
+        spans=(PhaseSpan(phase=Phase.PREPARE, entered="2026-01-01", left="2026-01-02"),),
+        parity=ParityReport(run="r", compared=10),
+        counts={"members": {"documents": 12_345, "rows": 9, "quarantined": 1, "tombstones": 2}},
+        audit=[passed, {"at": "", "kind": "constrained", "person": "midflight", "details": {}}],
+    )
+
+    shown = lines(render.report(written))
+
+    assert "prepare" in shown
+    assert "12,345" in shown
+    assert all(word in shown for word in ("gate passed", "ann", "abc123", "good"))
+    assert "constrained" not in shown
