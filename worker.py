@@ -14,7 +14,7 @@ from temporalio.worker import Worker
 
 from activities.interceptor import MidflightInterceptor
 from activities.registry import activities
-from midflight import telemetry
+from midflight import collector, telemetry
 from midflight.errors import MidflightError
 from midflight.ports import Stores
 from midflight.settings import Settings
@@ -60,6 +60,7 @@ def main() -> int:
     try:
         settings = Settings.from_environment()
         telemetry.configure(settings.log_format, settings.log_level)
+        collector.relax()
         asyncio.run(run(settings))
     except MidflightError as error:
         log.error("worker_failed", error=type(error).__name__, message=str(error))
