@@ -1,0 +1,318 @@
+"""The ledger: plan, authority, places, quarantine, audit, evidence, and forgetting a copy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from midflight.core.gates import Evidence
+from midflight.core.outcome import FeedPosition, PartitionCursor
+from midflight.core.phase import Stage
+from midflight.core.plan import Pacing
+from midflight.errors import AuthorityMoved, DomainUnknown, LedgerConflict, Superseded, TargetError
+from midflight.postgres.connection import open_target
+from midflight.records import AuthorityRow, KeyRange, Position, Suspect
+from tests.integration.door_kit import DOMAIN, MEMBERS, ORDERS, Shop, gone, member, open_shop, order, refused, shop
+
+RANGES = [KeyRange(None, b"k"), KeyRange(b"k", None)]
+
+
+@pytest.fixture
+async def here(postgres_database: str) -> AsyncIterator[Shop]:
+    async with open_shop(postgres_database) as opened:
+        yield opened
+
+
+async def evidence(here: Shop) -> Evidence:
+    return await here.target.ledger.evidence(DOMAIN)
+
+
+# --- plan and authority ---------------------------------------------------
+
+
+async def test_a_registered_plan_comes_back_as_it_was(here: Shop) -> None:
+    assert await here.target.ledger.plan(DOMAIN) == here.plan
+    start = AuthorityRow("source", 1, accepting=False, stage=Stage.OFF, reads_bp=0, dark_reads_bp=0)
+    assert await here.target.ledger.authority(DOMAIN) == start
+
+
+async def test_registering_again_keeps_the_authority_row(here: Shop) -> None:
+    await here.target.ledger.set_stage(DOMAIN, Stage.RAMP, 2_500, 100)
+    before = await here.target.ledger.authority(DOMAIN)
+    await here.target.ledger.register(here.plan)
+    assert await here.target.ledger.authority(DOMAIN) == before
+
+
+async def test_another_plan_of_a_domain_under_way_is_refused_with_both_fingerprints(here: Shop) -> None:
+    with pytest.raises(LedgerConflict, match=r"with plan \w{12}, this plan is \w{12}"):
+        await here.target.ledger.register(shop(ORDERS, {**MEMBERS, "rest": None}))
+
+
+async def test_another_pacing_is_the_same_plan(here: Shop) -> None:
+    slower = here.plan.model_copy(update={"pacing": Pacing(batch_size=7)})
+    await here.target.ledger.register(slower)
+    assert (await here.target.ledger.plan(DOMAIN)).pacing.batch_size == 7
+
+
+async def test_after_a_reset_another_plan_may_be_registered(here: Shop) -> None:
+    await here.target.ledger.reset(here.plan)
+    other = shop(ORDERS, {**MEMBERS, "rest": None})
+    await here.target.ledger.register(other)
+    assert await here.target.ledger.plan(DOMAIN) == other
+
+
+@pytest.mark.parametrize("ask", ["plan", "authority", "evidence"])
+async def test_an_unknown_domain_is_named(here: Shop, ask: str) -> None:
+    with pytest.raises(DomainUnknown, match="nowhere"):
+        await getattr(here.target.ledger, ask)("nowhere")
+
+
+async def test_a_stage_moves_only_while_the_source_is_the_authority(here: Shop) -> None:
+    ledger = here.target.ledger
+    await ledger.set_stage(DOMAIN, Stage.DARK_READ, 0, 500)
+    assert (await ledger.authority(DOMAIN)).dark_reads_bp == 500
+    await ledger.set_stage(DOMAIN, Stage.HOLD, 10_000, 0)
+    await ledger.flip(DOMAIN, 1)
+    with pytest.raises(AuthorityMoved, match="stage stays target"):
+        await ledger.set_stage(DOMAIN, Stage.RAMP, 0, 0)
+    await ledger.set_stage(DOMAIN, Stage.TARGET, 10_000, 0)
+
+
+async def test_a_flip_happens_once_however_often_it_is_asked_for(here: Shop) -> None:
+    ledger = here.target.ledger
+    assert await ledger.flip(DOMAIN, 1) == 2
+    assert await ledger.flip(DOMAIN, 1) == 2
+    row = await ledger.authority(DOMAIN)
+    assert (row.authority, row.epoch, row.accepting, row.stage) == ("target", 2, True, Stage.TARGET)
+
+
+async def test_a_flip_from_an_epoch_that_is_over_is_refused(here: Shop) -> None:
+    await here.target.ledger.reset(here.plan)
+    with pytest.raises(AuthorityMoved, match="epoch 2"):
+        await here.target.ledger.flip(DOMAIN, 1)
+    assert (await here.target.ledger.authority(DOMAIN)).authority == "source"
+
+
+async def test_only_a_target_in_charge_is_retired(here: Shop) -> None:
+    ledger = here.target.ledger
+    with pytest.raises(AuthorityMoved, match="not retired"):
+        await ledger.retire(DOMAIN)
+    await ledger.flip(DOMAIN, 1)
+    await ledger.retire(DOMAIN)
+    await ledger.retire(DOMAIN)
+    assert (await ledger.authority(DOMAIN)).stage == Stage.TARGET_ONLY
+
+
+# --- places -----------------------------------------------------------------
+
+
+async def test_a_pinned_position_stays(here: Shop) -> None:
+    await here.target.ledger.pin(DOMAIN, b"later")
+    assert await here.target.ledger.position(DOMAIN) == Position(b"start", 0, 0)
+
+
+async def test_recorded_partitions_stay(here: Shop) -> None:
+    ledger = here.target.ledger
+    await ledger.reset_partitions(DOMAIN)
+    await ledger.put_partitions(DOMAIN, "orders", RANGES)
+    await here.apply([], checkpoint=PartitionCursor("orders", 1, 0, b"m", 12, done=True), path="backfill")
+    await ledger.put_partitions(DOMAIN, "orders", [KeyRange()])
+    first, second = await ledger.partitions(DOMAIN, "orders")
+    assert (first.keys, first.cursor, first.done) == (RANGES[0], None, False)
+    assert (second.keys, second.cursor, second.batches, second.documents, second.done) == (RANGES[1], b"m", 1, 12, True)
+    assert await ledger.partitions(DOMAIN, "members") == []
+
+
+async def test_two_first_cuts_never_mix(here: Shop) -> None:
+    await here.target.ledger.reset_partitions(DOMAIN)
+    cuts = [[KeyRange(None, bytes([n])), KeyRange(bytes([n]), None)] for n in range(1, 6)]
+
+    async def cut(ranges: list[KeyRange]) -> None:
+        async with open_target(here.dsn) as target:
+            await target.ledger.put_partitions(DOMAIN, "orders", ranges)
+
+    async with asyncio.TaskGroup() as tasks:
+        for ranges in cuts:
+            tasks.create_task(cut(ranges))
+    recorded = [p.keys for p in await here.target.ledger.partitions(DOMAIN, "orders")]
+    assert recorded in cuts
+
+
+# --- quarantine, audit, fence, counts -----------------------------------------
+
+
+async def test_quarantine_is_listed_by_collection_and_without_what_is_waived(here: Shop) -> None:
+    ledger = here.target.ledger
+    await here.apply({"orders": [refused("a"), refused("b")], "members": [refused("m")]})
+    first, *_ = await ledger.quarantined(DOMAIN, collection="orders")
+    waived = await ledger.waive(DOMAIN, first.number, "ann", "known")
+    assert (waived.waived_by, waived.waived_reason, waived.key) == ("ann", "known", first.key)
+    assert len(await ledger.quarantined(DOMAIN)) == 2
+    assert len(await ledger.quarantined(DOMAIN, only_open=False)) == 3
+    assert [e.collection for e in await ledger.quarantined(DOMAIN, collection="members")] == ["members"]
+    assert len(await ledger.quarantined(DOMAIN, at_most=1)) == 1
+
+
+async def test_waiving_what_is_not_there_is_refused(here: Shop) -> None:
+    with pytest.raises(TargetError, match="no quarantine entry 99"):
+        await here.target.ledger.waive(DOMAIN, 99, "ann", "known")
+
+
+async def test_the_audit_trail_is_told_oldest_first(here: Shop) -> None:
+    ledger = here.target.ledger
+    for n in range(3):
+        await ledger.record(DOMAIN, "phase", "ann", {"n": n})
+    assert [(e["kind"], e["person"], e["details"]) for e in await ledger.audit(DOMAIN)] == [
+        ("phase", "ann", {"n": n}) for n in range(3)
+    ]
+    assert [e["details"]["n"] for e in await ledger.audit(DOMAIN, at_most=2)] == [1, 2]
+
+
+async def test_what_the_fence_replaced_is_remembered_once(here: Shop) -> None:
+    ledger = here.target.ledger
+    assert await ledger.fence(DOMAIN) is None
+    await ledger.save_fence(DOMAIN, {"orders": '{"validator": {}}'})
+    await ledger.save_fence(DOMAIN, {"orders": "ours"})
+    assert await ledger.fence(DOMAIN) == {"orders": '{"validator": {}}'}
+    await ledger.clear_fence(DOMAIN)
+    assert await ledger.fence(DOMAIN) is None
+
+
+async def test_counts_are_told_by_collection(here: Shop) -> None:
+    await here.apply([order("a", 1), order("b", 1, lines=0), gone("c"), refused("d")])
+    assert await here.target.ledger.counts(here.plan) == {
+        "members": {"documents": 0, "tombstones": 0, "quarantined": 0, "rows": 0},
+        "orders": {"documents": 2, "tombstones": 1, "quarantined": 1, "rows": 4},
+    }
+
+
+# --- reset ------------------------------------------------------------------
+
+
+async def test_a_reset_forgets_the_copy_and_begins_a_new_epoch(here: Shop) -> None:
+    ledger = here.target.ledger
+    await here.apply({"orders": [order("a", 1), refused("b")], "members": [member("m", "m@x")]})
+    await here.target.parity.begin(DOMAIN, "run", "orders", RANGES)
+    await ledger.record(DOMAIN, "phase", "ann", {})
+    await ledger.reset(here.plan)
+    assert await ledger.counts(here.plan) == {
+        name: {"documents": 0, "tombstones": 0, "quarantined": 0, "rows": 0} for name in ("members", "orders")
+    }
+    assert await ledger.position(DOMAIN) is None
+    assert await ledger.partitions(DOMAIN, "orders") == []
+    assert await ledger.quarantined(DOMAIN) == []
+    assert await here.ask("select 1 from midflight.parity_ranges") == []
+    assert len(await ledger.audit(DOMAIN)) == 1
+    assert (await ledger.authority(DOMAIN)).epoch == 2
+    await ledger.pin(DOMAIN, b"again")
+    assert (await here.apply([order("a", 1)])).written == 1
+
+
+async def test_a_reset_leaves_tables_that_are_not_ours(here: Shop) -> None:
+    await here.apply([order("a", 1)])
+    await here.look.execute("delete from midflight.target_tables where table_name = 'orders'")
+    await here.target.ledger.reset(here.plan)
+    assert await here.orders() == {"a": 1}
+
+
+async def test_the_truth_is_not_reset(here: Shop) -> None:
+    await here.apply([order("a", 1)])
+    await here.target.ledger.flip(DOMAIN, 1)
+    with pytest.raises(AuthorityMoved, match="truth"):
+        await here.target.ledger.reset(here.plan)
+    assert await here.orders() == {"a": 1}
+
+
+# --- evidence and parity --------------------------------------------------------
+
+
+async def run_parity(here: Shop, run: str, collections: tuple[str, ...] = ("orders", "members")) -> None:
+    """Ten compared in each range, nine equal, one suspect each."""
+    for name in collections:
+        for place in await here.target.parity.begin(DOMAIN, run, name, RANGES):
+            suspect = Suspect(name, f"{name}{place.number}".encode(), "different", ("total",))
+            moved = replace(place, cursor=b"c", compared=10, equal=9, done=True)
+            await here.target.parity.advance(DOMAIN, run, name, moved, [suspect])
+
+
+async def test_without_measurements_the_evidence_says_so(here: Shop) -> None:
+    found = await evidence(here)
+    assert (found.epoch, found.stage, found.parity_age_seconds, found.lag_seconds) == (1, "off", None, None)
+    assert found.gathered_at.endswith("Z")
+
+
+async def test_a_finished_run_is_the_evidence_and_what_stays_suspect_a_mismatch(here: Shop) -> None:
+    await run_parity(here, "one")
+    assert (await evidence(here)).parity_age_seconds is None
+    await here.target.parity.finish(DOMAIN, "one")
+    suspects = await here.target.parity.suspects(DOMAIN, "one", 10)
+    assert len(suspects) == 4
+    await here.target.parity.clear(DOMAIN, "one", suspects[:3])
+    found = await evidence(here)
+    assert (found.parity_run, found.documents_compared, found.rebuilt_equal, found.mismatches) == ("one", 40, 39, 1)
+    assert found.parity_age_seconds is not None
+    assert 0 <= found.parity_age_seconds < 60
+
+
+async def test_a_run_that_did_not_cover_everything_is_no_evidence(here: Shop) -> None:
+    await run_parity(here, "half", ("orders",))
+    await here.target.parity.finish(DOMAIN, "half")
+    assert (await evidence(here)).parity_age_seconds is None
+    await here.target.parity.begin(DOMAIN, "open", "orders", RANGES)
+    await here.target.parity.begin(DOMAIN, "open", "members", RANGES)
+    await here.target.parity.finish(DOMAIN, "open")
+    assert (await evidence(here)).parity_age_seconds is None
+
+
+async def test_the_last_finished_run_counts(here: Shop) -> None:
+    for run in ("one", "two"):
+        await run_parity(here, run)
+        await here.target.parity.finish(DOMAIN, run)
+    await run_parity(here, "three")
+    assert (await evidence(here)).parity_run == "two"
+
+
+async def test_an_extra_row_is_a_mismatch_but_was_never_a_compared_document(here: Shop) -> None:
+    parity = here.target.parity
+    await run_parity(here, "one")
+    extra = Suspect("orders", b"ghost", "extra")
+    [first, _] = await parity.begin(DOMAIN, "one", "orders", ())
+    await parity.advance(DOMAIN, "one", "orders", first, [extra])
+    await parity.finish(DOMAIN, "one")
+    assert (await evidence(here)).mismatches == 5
+    await parity.clear(DOMAIN, "one", await parity.suspects(DOMAIN, "one", 10))
+    found = await evidence(here)
+    assert (found.mismatches, found.rebuilt_equal) == (0, 40)
+
+
+async def test_a_zombie_of_parity_moves_nothing(here: Shop) -> None:
+    parity = here.target.parity
+    [place, _] = await parity.begin(DOMAIN, "one", "orders", RANGES)
+    await parity.advance(DOMAIN, "one", "orders", replace(place, cursor=b"d", compared=5), ())
+    with pytest.raises(Superseded, match="range 0"):
+        await parity.advance(DOMAIN, "one", "orders", replace(place, cursor=b"a"), [Suspect("orders", b"k", "missing")])
+    assert await parity.suspects(DOMAIN, "one", 10) == []
+    [again, _] = await parity.begin(DOMAIN, "one", "orders", [KeyRange()])
+    assert (again.keys, again.cursor, again.batches, again.compared) == (RANGES[0], b"d", 1, 5)
+
+
+async def test_quarantine_is_told_open_and_waived(here: Shop) -> None:
+    await here.apply([refused("a"), refused("b"), refused("c")])
+    [first, *_] = await here.target.ledger.quarantined(DOMAIN)
+    await here.target.ledger.waive(DOMAIN, first.number, "ann", "known")
+    found = await evidence(here)
+    assert (found.quarantine_open, found.quarantine_waived) == (2, 1)
+
+
+async def test_lag_is_what_the_tail_says_until_it_falls_silent(here: Shop) -> None:
+    await here.target.ledger.report_lag(DOMAIN, 1.5)
+    assert (await evidence(here)).lag_seconds == 1.5
+    await here.look.execute("update midflight.positions set reported_at = now() - interval '100 seconds'")
+    silent = (await evidence(here)).lag_seconds
+    assert silent is not None
+    assert 100 <= silent < 160
+    await here.apply([], checkpoint=FeedPosition(b"moved", 0, 0))
+    assert ((await evidence(here)).lag_seconds or 0) >= 100
