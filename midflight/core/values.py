@@ -63,7 +63,6 @@ UTC = bson.tz_util.utc
 WIDE = Context(prec=20_000)
 """Exact for every Decimal128: 34 digits with exponents of up to 6,176, and every double."""
 
-_INT32 = range(-(2**31), 2**31)
 _MOST_SIGNIFICAND = 10**34 - 1
 _BIAS = 6176
 _SPECIAL = 0x6 << 60
@@ -110,7 +109,8 @@ def identical(left: Any, right: Any) -> bool:
 
 def fits_int32(value: int) -> bool:
     """Whether BSON's `int` holds it."""
-    return value in _INT32
+    # No range: asked for a subclass of int, such as Int64, it counts through all its members.
+    return -(2**31) <= value < 2**31
 
 
 _NAMES: dict[type, str] = {
