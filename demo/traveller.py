@@ -6,8 +6,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.service import RPCError
 
 from midflight.contracts.domain import (
     Answer,
@@ -30,6 +32,7 @@ from workflows.domain import MigrateDomain
 PERSON = "demo-operator"
 LOOK_SECONDS = 0.25
 PATIENCE_SECONDS = 90.0
+ANSWER_WITHIN = timedelta(seconds=5)
 
 
 class Stuck(Exception):
@@ -75,8 +78,11 @@ class Traveller:
         self.say("started")
 
     async def look(self) -> DomainState:
-        """Ask the move for its state, and the ledger for how much is copied."""
-        self.state = (await self.handle.query(MigrateDomain.status)).state
+        """Ask the move for its state, and the ledger for how much is copied. A worker too busy to answer is asked again."""
+        try:
+            self.state = (await self.handle.query(MigrateDomain.status, rpc_timeout=ANSWER_WITHIN)).state
+        except RPCError:
+            return self.state
         if self.state.phase is Phase.BACKFILL:
             partitions = [await self.target.ledger.partitions(self.domain, c.collection) for c in self.plan.collections]
             self.copied = sum(p.documents for of_one in partitions for p in of_one)
