@@ -11,7 +11,8 @@ from functools import cache
 from itertools import count
 from typing import Any
 
-from midflight.core.cells import Cell, codec_of
+from midflight.core.cells import Cell
+from midflight.core.column_types import parse_type
 from midflight.core.documents import Document, Undecodable
 from midflight.core.ejson import dump_json, load_json
 from midflight.core.mapping_key import PATH, KeyColumn
@@ -19,9 +20,10 @@ from midflight.core.mapping_level import Level
 from midflight.core.mapping_parts import Draft, Given, Misfit, Stored, Tables
 from midflight.core.outcome import Absent, Mapped, Refused, Row
 from midflight.core.plan import CollectionMap, Constant
+from midflight.core.plan_constants import constant_value
 from midflight.core.residue import NOTHING_FOUND, Found, Residue, needs
 from midflight.core.tables import Table, tables
-from midflight.core.values import Unfit, type_name
+from midflight.core.values import type_name
 from midflight.errors import PlanError
 
 
@@ -104,7 +106,7 @@ def mapper_for(collection: CollectionMap) -> Mapper:
 
 def _constant(constant: Constant) -> Cell:
     try:
-        return codec_of(constant.type).cell(constant.value)
-    except Unfit as why:
+        return constant_value(parse_type(constant.type), constant.value)
+    except ValueError as why:
         what = f"The constant for column `{constant.column}` does not fit type {constant.type}: {why}."
         raise PlanError(what, next_step="Change the value or the type.") from None

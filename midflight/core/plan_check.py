@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from midflight.core.column_types import parse_type
 from midflight.core.plan import CollectionMap, Plan
 from midflight.core.plan_constants import constant_value
+from midflight.core.plan_functions import transform_problems
 from midflight.core.plan_names import name_problems
 from midflight.core.plan_paths import child_problems, path_problems
 from midflight.core.plan_problems import Problem, plan_error
@@ -30,7 +31,8 @@ def find_problems(plan: Plan) -> list[Problem]:
     all_scopes = scopes(plan)
     problems = list(name_problems(plan, all_scopes))
     for scope in all_scopes:
-        problems += (*child_problems(scope), *path_problems(scope), *_types(scope), *_constants(scope))
+        for check in SCOPE_CHECKS:
+            problems += check(scope)
     return [*problems, *reference_problems(all_scopes), *_ramp(plan), *_window(plan)]
 
 
@@ -81,3 +83,12 @@ def _window(plan: Plan) -> Iterator[Problem]:
     if window and window.start == window.end:
         what = "the window is empty: it ends when it starts."
         yield Problem("pacing.window", what, "Leave the window out to run all day.")
+
+
+SCOPE_CHECKS: tuple[Callable[[Scope], Iterator[Problem]], ...] = (
+    child_problems,
+    path_problems,
+    transform_problems,
+    _types,
+    _constants,
+)

@@ -7,7 +7,7 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 from midflight.core.column_types import ColumnType
@@ -58,15 +58,16 @@ def _numeric(column: ColumnType, value: Plain) -> Decimal:
         raise ValueError("write a number") from None
     if not number.is_finite():
         raise ValueError("write a finite number")
-    if column.arguments and not _has_room(number, *column.arguments):
-        raise ValueError("it has too many digits")
-    return number
+    return _scaled(number, *column.arguments) if column.arguments else number
 
 
-def _has_room(number: Decimal, precision: int, scale: int) -> bool:
+def _scaled(number: Decimal, precision: int, scale: int) -> Decimal:
+    """The number with all its decimal places, as numeric(precision, scale) gives it back."""
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)
-    return -exponent <= scale and number.adjusted() < precision - scale
+    if -exponent > scale or number.adjusted() >= precision - scale:
+        raise ValueError("it has too many digits")
+    return number.quantize(Decimal((0, (1,), -scale)), context=Context(prec=precision + 1))
 
 
 def _double(_: ColumnType, value: Plain) -> float:

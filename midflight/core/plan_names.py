@@ -20,6 +20,7 @@ def name_problems(plan: Plan, all_scopes: list[Scope]) -> Iterator[Problem]:
     yield from _tables(all_scopes)
     for scope in all_scopes:
         yield from _columns(scope)
+        yield from _order(scope)
     for number, collection in enumerate(plan.collections):
         owned = [scope for scope in all_scopes if scope.collection is collection]
         yield from _indexes(f"collections[{number}]", collection, owned)
@@ -70,6 +71,19 @@ def _columns(scope: Scope) -> Iterator[Problem]:
             what = f"column `{column.name}` of table `{scope.table}` is filled already by {first[column.name]}."
             yield Problem(column.place, what, "Give each its own column.")
         first.setdefault(column.name, column.place)
+
+
+def _order(scope: Scope) -> Iterator[Problem]:
+    """Names that `order` leaves out come after those in it, the key too: then no document would have that order."""
+    order, place = scope.part.order, f"{scope.place}.order"
+    if order and scope.is_root and "_id" not in order:
+        yield Problem(place, "`_id` is missing.", "Let the order begin with `_id`, as documents do.")
+    for name in order:
+        if "." in name:
+            yield Problem(place, f"`{name}` is not a top-level name.", f"Write `{name.split('.')[0]}`.")
+    for name, count in Counter(order).items():
+        if count > 1:
+            yield Problem(place, f"`{name}` is named twice.", "Name it once.")
 
 
 def _indexes(place: str, collection: CollectionMap, owned: list[Scope]) -> Iterator[Problem]:

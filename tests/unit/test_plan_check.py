@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
+from midflight.core.column_types import parse_type
 from midflight.core.plan import Plan
 from midflight.core.plan_check import check_plan, find_problems, order_of_tables
+from midflight.core.plan_constants import constant_value
 from midflight.errors import PlanError
+
+FORWARD = "lower"
 
 
 def text(field: str, column: str | None = None, **more: Any) -> dict[str, Any]:
@@ -25,7 +29,7 @@ def a_child(**parts: Any) -> dict[str, Any]:
 
 def a_transform(*fields: str, **parts: Any) -> dict[str, Any]:
     columns = [{"column": f"made_{number}", "type": "text"} for number, _ in enumerate(fields)]
-    return {"fields": fields, "columns": columns, "forward": "lower", **parts}
+    return {"fields": fields, "columns": columns, "forward": FORWARD, **parts}
 
 
 def a_plan(*collections: dict[str, Any], **parts: Any) -> Plan:
@@ -148,6 +152,9 @@ class TestTypes:
         assert told.startswith(f"collections[0].constants[0].value: the value does not fit {type_}: ")
         assert reason in told
 
+    def test_a_scaled_constant_has_all_its_decimal_places(self) -> None:
+        assert str(constant_value(parse_type("numeric(5,2)"), "1.5")) == "1.50"
+
 
 class TestPaths:
     def test_a_field_mapped_twice_is_refused(self) -> None:
@@ -209,6 +216,40 @@ class TestPaths:
 
     def test_the_key_is_a_home(self) -> None:
         assert not problems(a_plan(a_collection(rest=None, transforms=[a_transform("_id")])))
+
+
+class TestTransforms:
+    def test_an_unknown_transform_is_refused_with_the_nearest(self) -> None:
+        told = only_problem(a_plan(a_collection(transforms=[a_transform("a", forward="lowr")])))
+        assert told == (
+            "collections[0].transforms[0].forward: there is no transform `lowr`. Did you mean `lower`? "
+            "Or name a function of your own, as `package.module:function`."
+        )
+
+    def test_an_unknown_way_back_is_refused(self) -> None:
+        told = only_problem(a_plan(a_collection(transforms=[a_transform("a", back="uper")])))
+        assert told.startswith("collections[0].transforms[0].back: there is no transform `uper`.")
+
+    def test_a_function_of_ones_own_may_be_named(self) -> None:
+        own = a_transform("a", forward="operator:neg", back="operator:neg")
+        assert not problems(a_plan(a_collection(transforms=[own])))
+
+    @pytest.mark.parametrize("name", ["no_such_package:f", "operator:no_such_function", ":", "math:pi"])
+    def test_a_function_that_cannot_be_had_is_refused(self, name: str) -> None:
+        told = only_problem(a_plan(a_collection(transforms=[a_transform("a", forward=name)])))
+        assert told.startswith(f"collections[0].transforms[0].forward: The transform {name!r} ")
+
+    def test_a_function_of_another_number_of_fields_is_refused(self) -> None:
+        told = only_problem(a_plan(a_collection(transforms=[a_transform("a", "b", forward="lower")])))
+        assert "does not take 2 values, one a field." in told
+
+    def test_a_way_back_of_another_number_of_columns_is_refused(self) -> None:
+        told = only_problem(a_plan(a_collection(transforms=[a_transform("a", forward="lower", back="join_words")])))
+        assert "does not take 1 values, one a column." in told
+
+    def test_a_field_named_twice_is_refused(self) -> None:
+        told = only_problem(a_plan(a_collection(transforms=[a_transform("a", "a", forward="join_words")])))
+        assert told.startswith("collections[0].transforms[0].fields: a field is named twice.")
 
 
 class TestChildren:
@@ -288,6 +329,23 @@ class TestNames:
 
     def test_a_system_column_is_refused(self) -> None:
         assert "a column that PostgreSQL keeps" in only_problem(a_plan(a_collection(fields=[text("ctid")])))
+
+
+class TestOrder:
+    def test_an_order_of_top_level_names_passes(self) -> None:
+        assert not problems(a_plan(a_collection(order=["_id", "b", "a"], children=[a_child(order=["sku"])])))
+
+    @pytest.mark.parametrize(
+        ("order", "told"),
+        [
+            (["a", "b"], "`_id` is missing. Let the order begin with `_id`"),
+            (["_id", "a.b"], "`a.b` is not a top-level name. Write `a`."),
+            (["_id", "a", "a"], "`a` is named twice."),
+        ],
+        ids=str,
+    )
+    def test_an_order_that_no_document_would_have_is_refused(self, order: list[str], told: str) -> None:
+        assert only_problem(a_plan(a_collection(order=order))).startswith(f"collections[0].order: {told}")
 
 
 class TestIndexes:
