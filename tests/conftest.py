@@ -8,9 +8,7 @@ import pytest
 
 from tests.fixtures.shared_stack import SharedStack
 
-pytest_plugins = ["tests.fixtures.fix_servers"]
-if (__import__("pathlib").Path(__file__).parents[1] / "midflight/core/mapping.py").exists():
-    pytest_plugins.append("tests.fixtures.fix_rig")
+pytest_plugins = ["tests.fixtures.fix_servers", "tests.fixtures.fix_rig"]
 
 SHARED = pytest.StashKey[SharedStack]()
 NEEDS_SERVERS = "servers"

@@ -62,9 +62,10 @@ async def test_a_copy_whose_commit_went_unanswered_goes_on_after_it(prepared: Ri
     copied = await environment.run(BackfillActivities(prepared.stores).copy_partition, request)
     assert copied.done
     assert copied.documents == max(0, DOCUMENTS - lost * BATCH)
-    assert prepared.query("select batches, documents, done from midflight.partitions") == [
-        (DOCUMENTS // BATCH + 1, DOCUMENTS, True)
-    ]
+    ((batches, documents, done),) = prepared.query("select batches, documents, done from midflight.partitions")
+    assert (documents, done) == (DOCUMENTS, True)
+    # One commit more says that it is done; and a cursor opened again may cut one batch short where it begins.
+    assert batches <= DOCUMENTS // BATCH + 2
     assert prepared.one("select count(*) from shop.orders") == DOCUMENTS
 
 
