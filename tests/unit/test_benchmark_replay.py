@@ -15,7 +15,7 @@ from benchmarks.documents import COLLECTION, purchases
 from benchmarks.replay import DATABASE, Replay, ReplayServer, address, serve_in_thread
 from midflight.core.plan_file import load_plan
 from midflight.mongo.client import open_source
-from midflight.ports import KeyRange
+from midflight.records import KeyRange
 
 DOCUMENTS = list(purchases(1_000, seed=7))
 PLAN = Path(__file__).resolve().parents[2] / "benchmarks" / "plan.yaml"
