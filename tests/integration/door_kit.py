@@ -19,7 +19,7 @@ from midflight.postgres.connection import open_target
 from midflight.records import KeyRange
 
 DOMAIN = "shop"
-SOON = 10.0
+SOON = 30.0
 
 MEMBERS = {
     "collection": "members",
