@@ -13,16 +13,18 @@ from demo.writer import SOURCE, TARGET
 from embedded import StateDirBusy, Workers, postgres
 from midflight.errors import MidflightError
 from midflight.settings import Settings
+from starter.local import DEMO
 
 REPORT = "demo.json"
-HOME = "demo"
-"""The demonstration's own place in the state directory: what `up` keeps there is left alone."""
+GO_ON = """
+All of it is still running. Look: `midflight list`, `midflight status members`, `midflight report members`.
+Stop it: `midflight down`. (In a fresh checkout: `.venv/bin/midflight`.)"""
 
 
 def run(keep: bool) -> int:
     """The whole demonstration; 0 when nothing is left to doubt, 1 otherwise. `keep` leaves all running."""
     console, settings = Console(), Settings.from_environment()
-    home = settings.state_dir.resolve() / HOME
+    home = settings.state_dir.resolve() / DEMO
     try:
         _start_afresh(home)
         workers = Workers(count=1, sources=(SOURCE,), targets=(TARGET,))
@@ -34,23 +36,15 @@ def run(keep: bool) -> int:
         console.print(f"[red]{error}[/red]", highlight=False)
         return 1
     if keep:
-        _tell_how_to_go_on(console, settings.state_dir / HOME)
+        console.print(GO_ON, highlight=False)
     return 0 if summary.ok else 1
 
 
 def _start_afresh(home: Path) -> None:
     """Nothing of an earlier demonstration may stay, also where that one was killed."""
     if embedded.running(home) is not None:
-        raise StateDirBusy(
-            "A demonstration is still running.", next_step=f"Stop it: MIDFLIGHT_STATE_DIR={home} midflight down"
-        )
+        raise StateDirBusy("A demonstration is still running.", next_step="Stop it with `midflight down`.")
     embedded.down(home)
     shutil.rmtree(home / "mongo", ignore_errors=True)
     shutil.rmtree(home / "journals", ignore_errors=True)
     postgres.forget(home)
-
-
-def _tell_how_to_go_on(console: Console, home: Path) -> None:
-    console.print("\nAll of it is still running.", highlight=False)
-    for does, command in (("look", "status members"), ("look", "report members"), ("stop", "down")):
-        console.print(f"  {does}: MIDFLIGHT_STATE_DIR={home} midflight {command}", highlight=False)

@@ -68,7 +68,7 @@ class Summary:
 
     def show(self, console: Console) -> None:
         """Print it."""
-        console.print(_table(self))
+        console.print(_counts(self), _phases(self))
         for doubt in self.as_json()["doubts"]:
             console.print(f"[red]doubt:[/red] {doubt}", highlight=False)
         told = self.as_json()
@@ -92,18 +92,25 @@ def seconds_by_phase(spans: Sequence[PhaseSpan]) -> dict[str, float]:
     return seconds
 
 
-def _table(summary: Summary) -> Table:
+def _counts(summary: Summary) -> Table:
     table = Table(title="What moved", title_justify="left")
     table.add_column("domain")
     for name in ("documents", "rows", "quarantined", "writes", "lost", "mismatches"):
-        table.add_column(name, justify="right")
-    phases = [phase.value for phase in Phase if phase is not Phase.DONE]
-    table.add_column("seconds: " + ", ".join(phases), overflow="fold")
-    by_domain = {report.domain: seconds_by_phase(report.spans) for report in summary.reports}
+        table.add_column(name, justify="right", no_wrap=True)
     for v in summary.verdicts:
         counts = (v.documents, v.rows, v.quarantined, v.acknowledged_writes, v.lost_writes, v.mismatches)
-        spent = by_domain.get(v.domain, {})
-        table.add_row(
-            v.domain, *(f"{count:,}" for count in counts), "  ".join(f"{spent.get(p, 0):.1f}" for p in phases)
-        )
+        table.add_row(v.domain, *(f"{count:,}" for count in counts))
+    return table
+
+
+def _phases(summary: Summary) -> Table:
+    """A column a domain: ten phases would not fit beside one another."""
+    table = Table(title="Seconds by phase", title_justify="left")
+    table.add_column("phase")
+    spent = {report.domain: seconds_by_phase(report.spans) for report in summary.reports}
+    for domain in spent:
+        table.add_column(domain, justify="right")
+    for phase in Phase:
+        if phase is not Phase.DONE:
+            table.add_row(phase.value, *(f"{of_one.get(phase.value, 0):.1f}" for of_one in spent.values()))
     return table

@@ -78,7 +78,7 @@ class Traveller:
         self.say("started")
 
     async def look(self) -> DomainState:
-        """Ask the move for its state, and the ledger for how much is copied. A worker too busy to answer is asked again."""
+        """The move's state, or the last one known if the worker is too busy to answer; and how much is copied."""
         try:
             self.state = (await self.handle.query(MigrateDomain.status, rpc_timeout=ANSWER_WITHIN)).state
         except RPCError:

@@ -10,6 +10,8 @@ import embedded
 from midflight.settings import Settings, child_environment
 
 NOTE = "stores.json"
+DEMO = "demo"
+"""The demonstration's own place in the state directory: what `up` keeps there is left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +27,22 @@ class StoreNames:
         return cls(tuple(sources or cls().sources), tuple(targets or cls().targets))
 
 
+def home(state_dir: Path) -> Path:
+    """Where servers run: in the state directory, or, if only a kept demonstration runs, in its place there."""
+    demo = state_dir / DEMO
+    return demo if embedded.running(state_dir) is None and embedded.running(demo) is not None else state_dir
+
+
 def settings() -> Settings:
     """The environment's settings; where it names no Temporal, with the addresses of the servers running here."""
     mine = Settings.from_environment()
     if mine.chosen("temporal_address"):
         return mine  # never mix somebody's Temporal with the stores of this directory
-    servers = embedded.running(mine.state_dir)
+    where = home(mine.state_dir)
+    servers = embedded.running(where)
     if servers is None:
         return mine
-    return Settings.from_environment({**environment(mine.state_dir, servers), **child_environment({})})
+    return Settings.from_environment({**environment(where, servers), **child_environment({})})
 
 
 def environment(state_dir: Path, servers: embedded.Servers) -> dict[str, str]:
@@ -45,8 +54,9 @@ def environment(state_dir: Path, servers: embedded.Servers) -> dict[str, str]:
 def worker_environment() -> dict[str, str]:
     """The environment for a worker started by hand."""
     mine = Settings.from_environment()
-    servers = None if mine.chosen("temporal_address") else embedded.running(mine.state_dir)
-    found = {} if servers is None else environment(mine.state_dir, servers)
+    where = home(mine.state_dir)
+    servers = None if mine.chosen("temporal_address") else embedded.running(where)
+    found = {} if servers is None else environment(where, servers)
     return {**found, **child_environment({})}
 
 

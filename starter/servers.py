@@ -67,9 +67,9 @@ def up(
 
 
 def down(as_json: AsJson = False) -> None:
-    """Stop what `up` started. Nothing is left running; the data stays."""
+    """Stop what `up`, or `demo --keep`, started. Nothing is left running; the data stays."""
     settings = Settings.from_environment()
-    stopped = embedded.down(settings.state_dir)
+    stopped = embedded.down(local.home(settings.state_dir))
     Session(settings, as_json).show({"stopped": stopped}, "Stopped." if stopped else "Nothing was running.")
 
 
