@@ -1,8 +1,8 @@
 """A domain as data: which collections become which tables, and how the move is paced, gated and approved.
 
 These are the shapes only; `midflight.core.plan_check` says whether a plan holds together, `midflight.core.plan_file`
-reads one from YAML text. A plan carries names of stores, never addresses or secrets. The fingerprint is the SHA-256 of the
-canonical JSON of the parts that decide what is written (pacing, gates and soak times may change while a move runs).
+reads one from YAML text. A plan carries names of stores, never addresses or secrets. What decides what is written has a
+fingerprint, see `midflight.core.fingerprint`; pacing, gates and soak times may change while a move runs.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class ColumnSpec(PlanModel):
 class TransformMap(PlanModel):
     """Split, merge or compute: `forward(*field values) -> column values`, `back(*column values) -> field values`.
 
-    Both are names registered in `midflight.core.transforms` or `package.module:function`. Without `back` the columns are
-    computed only, and the fields still need a home of their own (a column or the rest column).
+    Both are names registered in `midflight.core.transforms` or `package.module:function`. Without `back` the columns
+    are computed only, and the fields still need a home of their own (a column or the rest column).
     """
 
     fields: tuple[FieldPath, ...] = Setting(min_length=1)

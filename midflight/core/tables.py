@@ -1,7 +1,7 @@
 """The tables of a collection, derived from the plan: one order of tables and columns for everybody.
 
-Mapping, COPY, DDL and the reader all rely on it: row tuples are in the order of `Table.columns`, and the lists of rows of a
-mapped document are in the order of `tables()` (the root table first, then children depth first).
+Mapping, COPY, DDL and the reader all rely on it: row tuples are in the order of `Table.columns`, and the lists of rows
+of a mapped document are in the order of `tables()` (the root table first, then children depth first).
 """
 
 from __future__ import annotations
