@@ -23,7 +23,6 @@ DEFAULTS: dict[str, Any] = {
     "retryReads": True,
     "retryWrites": True,
     "serverSelectionTimeoutMS": 5_000,
-    "connectTimeoutMS": 5_000,
     "socketTimeoutMS": 120_000,
 }
 """The address may set each of these otherwise. The socket may stay silent while a server sorts a sample of all keys."""

@@ -11,12 +11,13 @@ import bson
 import pytest
 from bson import Binary, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from pymongo import AsyncMongoClient
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 import embedded
 from midflight.core.documents import read_documents
 from midflight.core.keys import key_bytes
 from midflight.mongo import ranges
-from midflight.mongo.client import open_source
+from midflight.mongo.client import open_source, source_in
 from midflight.mongo.wire import time_bytes
 from midflight.ports import Source
 from midflight.records import KeyRange
@@ -137,13 +138,13 @@ async def test_partitions_cover_all_keys_of_all_types_without_overlap(
 async def test_partitions_are_of_about_the_same_size(
     source: Source, client: AsyncMongoClient[dict[str, Any]], mongo_database: str
 ) -> None:
-    await client[mongo_database]["many"].insert_many([{"_id": number} for number in range(4_000)])
+    await client[mongo_database]["many"].insert_many([{"_id": number} for number in range(1_000)])
     sizes = [
         len(await keys_in(source, "many", each, batch_size=500)) for each in await source.reader.partitions("many", 4)
     ]
     assert len(sizes) == 4
-    assert sum(sizes) == 4_000
-    assert all(500 < size < 1_700 for size in sizes)
+    assert sum(sizes) == 1_000
+    assert all(100 < size < 500 for size in sizes)
 
 
 async def test_few_documents_or_none_are_one_open_range(source: Source, mixed: list[bytes]) -> None:
@@ -197,6 +198,35 @@ async def test_a_read_after_an_operation_sees_it(
             assert session.operation_time is not None
             after = time_bytes(session.operation_time)
             assert await source.reader.read_keys("causal", [key_bytes(number)], after=after)
+
+
+async def test_every_read_asks_for_majority_and_comes_after_the_given_operation(
+    servers: embedded.Servers, mongo_database: str
+) -> None:
+    """One server alone cannot show a stale read: so this looks at what is asked of it."""
+    seen = _Finds()
+    key = [key_bytes(1)]
+    async with AsyncMongoClient[dict[str, Any]](servers.mongo_uri, event_listeners=[seen]) as client:
+        source = source_in(client, mongo_database)
+        await source.reader.read_keys("a", key)
+        await source.reader.present("a", key)
+        await keys_in(source, "a")
+        await source.reader.read_keys("a", key, after=time_bytes(Timestamp(7, 9)))
+    assert seen.read_concerns[:3] == [{"level": "majority"}] * 3
+    assert seen.read_concerns[3:] == [{"level": "majority", "afterClusterTime": Timestamp(7, 9)}]
+
+
+class _Finds(CommandListener):
+    def __init__(self) -> None:
+        self.read_concerns: list[Any] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name == "find":
+            self.read_concerns.append(event.command.get("readConcern"))
+
+    def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: CommandFailedEvent) -> None: ...
 
 
 async def test_count_and_size_come_from_metadata(
