@@ -40,7 +40,7 @@ async def until_prepared(client: Client, domain: str, within: float) -> Prepared
         if _settled(overview):
             return await _outcome(client, overview)
         waited = time.monotonic() - began
-        if waited > WORKER_SECONDS and overview.events <= UNTOUCHED_EVENTS:
+        if waited > min(WORKER_SECONDS, within) and overview.events <= UNTOUCHED_EVENTS:
             raise NoWorker(
                 f"{overview.workflow_id} is started, but no worker has taken it up.",
                 next_step="Start one (`midflight worker`) with the same task queue; nothing has to be started again.",

@@ -61,7 +61,7 @@ def up(
     )
     servers = embedded.up(settings.state_dir, options)
     local.remember(settings.state_dir, names)
-    exports = _without_secrets(local.environment(settings.state_dir, servers), settings)
+    exports = _exports(local.environment(settings.state_dir, servers), settings)
     running = _Running(servers, exports, settings.state_dir.resolve())
     Session(settings, as_json).show(running.data(), *running.lines())
 
@@ -88,9 +88,9 @@ def worker() -> None:
     os.execve(sys.executable, [sys.executable, "-m", "worker"], environment)  # noqa: S606 - our own module
 
 
-def _without_secrets(exports: dict[str, str], settings: Settings) -> dict[str, str]:
-    """The addresses that you gave are not shown: their variables are named instead."""
+def _exports(found: dict[str, str], settings: Settings) -> dict[str, str]:
+    """What other commands need. Addresses that you gave are not shown: their variables are named instead."""
     given = {"MIDFLIGHT_SOURCE_URI": settings.source_uri, "MIDFLIGHT_TARGET_DSN": settings.target_dsn}
     names = {secret.get_secret_value(): f"${name}" for name, secret in given.items() if secret is not None}
-    shown = {name: names.get(value, value) for name, value in exports.items()}
-    return {name: value for name, value in shown.items() if value != f"${name}"}
+    # Those two say what `up` shall not start; exported, they would change what the next `up` does.
+    return {name: names.get(value, value) for name, value in found.items() if name not in given}

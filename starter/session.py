@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -21,6 +22,7 @@ from starter.exits import ExitCode, code_of
 from workflows.client import connect
 
 R = TypeVar("R")
+PIPE_COLUMNS = 300
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 Person = Annotated[str, typer.Option("--as", metavar="PERSON", help="Who is asking. Default: the login name.")]
@@ -97,8 +99,8 @@ def tell_error(error: MidflightError, *, as_json: bool) -> ExitCode:
 
 
 def stdout() -> Console:
-    """Made anew each time, because tests exchange the stream."""
-    return Console(highlight=False)
+    """Made anew each time, because tests exchange the stream. Tables stay whole where no terminal limits them."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 
 
 def stderr() -> Console:

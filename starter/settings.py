@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import typer
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from midflight.settings import SettingRow
@@ -21,14 +22,11 @@ def settings(as_json: AsJson = False) -> None:
     """Every setting with its value; secrets are hidden."""
     session = Session.begin(as_json)
     rows = session.settings.table()
-    session.show([asdict(row) for row in rows], _table(rows))
+    session.show([asdict(row) for row in rows], *_lines(rows))
 
 
-def _table(rows: list[SettingRow]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("setting", no_wrap=True)
-    for name in ("value", "default", "meaning", "takes effect"):
-        table.add_column(name, overflow="fold")
+def _lines(rows: list[SettingRow]) -> Iterator[RenderableType]:
     for row in rows:
-        table.add_row(*(Text(text) for text in (row.name, row.value, row.default, row.description, row.takes_effect)))
-    return table
+        default = f"  (default {row.default})" if row.default and row.default != row.value else ""
+        yield Text.assemble((row.name, "bold"), f" = {row.value or 'not set'}", (default, "dim"))
+        yield Text(f"    {row.description}; takes effect {row.takes_effect}", style="dim")

@@ -17,6 +17,8 @@ from temporalio.worker import Worker
 
 from midflight.contracts.prepare import FindingView
 from midflight.core.plan import Plan
+from starter import moves
+from starter.moves import Overview
 from tests.fixtures.cli import Cli, Ended, new_domain
 from tests.fixtures.rig import make_plan
 from tests.workflow.fakes import GOOD, World
@@ -54,14 +56,22 @@ class Desk:
     async def start(self, *options: str) -> Ended:
         return await self.cli("start", self.cli.write(self.plan), *options)
 
-    async def until(self, phase: str, state: str) -> dict[str, Any]:
-        """The recorded overview, once phase and state are as wanted."""
+    async def until(self, phase: str, state: str) -> Overview:
+        """What is recorded, once phase and state are as wanted."""
         end = asyncio.get_running_loop().time() + DEADLINE
         while True:
-            seen: dict[str, Any] = (await self.cli("status", self.domain, "--json")).data["overview"]
-            if (seen["phase"], seen["state"]) == (phase, state):
+            seen = await moves.overview(self.client, self.domain)
+            if (seen.phase, seen.state) == (phase, state):
                 return seen
             assert asyncio.get_running_loop().time() < end, seen
+            await asyncio.sleep(0.05)
+
+    async def until_listed(self) -> None:
+        """A move appears in lists a moment after its start."""
+        end = asyncio.get_running_loop().time() + DEADLINE
+        while self.domain not in {one.domain for one in await moves.overviews(self.client)}:
+            assert asyncio.get_running_loop().time() < end
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -116,7 +126,7 @@ async def test_start_twice_is_refused_with_what_to_do_instead(desk: Desk) -> Non
 
 
 async def test_start_without_a_worker_says_so_and_nothing_is_lost(desk: Desk) -> None:
-    ended = await desk.start()
+    ended = await desk.start("--within", "1")
 
     assert ended.code == 11
     assert "no worker has taken it up" in ended.err
@@ -125,7 +135,7 @@ async def test_start_without_a_worker_says_so_and_nothing_is_lost(desk: Desk) ->
 
 async def test_an_unknown_domain_is_answered_with_the_known_ones(desk: Desk) -> None:
     await desk.start("--no-wait")
-    await _listed(desk)
+    await desk.until_listed()
 
     for command in (("status", "nobody"), ("pause", "nobody"), ("watch", "nobody"), ("report", "nobody")):
         ended = await desk.cli(*command)
@@ -226,7 +236,7 @@ async def test_a_rejected_gate_and_a_rollback_leave_the_move_waiting_for_resume(
         await desk.until("ramp", "waiting")
 
         assert (await desk.cli("reject", desk.domain, "ramp", "--reason", "not today")).code == 0
-        assert "not today" in (await desk.until("ramp", "attention"))["problem"]
+        assert "not today" in (await desk.until("ramp", "attention")).problem
         assert (await desk.cli("rollback", desk.domain, "--to", "verify", "--reason", "again")).code == 0
         await desk.until("verify", "rolled_back")
 
@@ -286,8 +296,10 @@ async def test_watch_shows_a_bar_for_each_collection(desk: Desk) -> None:
 async def test_the_list_shows_domain_phase_and_state_with_no_worker_running(desk: Desk) -> None:
     await desk.start("--no-wait")
 
-    mine = await _listed(desk)
+    await desk.until_listed()
 
+    found = {one["domain"]: one for one in (await desk.cli("list", "--json")).data}
+    mine = found[desk.domain]
     assert (mine["phase"], mine["state"], mine["execution"]) == ("prepare", "running", "running")
 
 
@@ -297,13 +309,3 @@ async def test_no_temporal_is_said_by_every_command_with_exit_code_6(desk: Desk)
         ended = await desk.cli(*command, MIDFLIGHT_TEMPORAL_ADDRESS="127.0.0.1:1")
         assert ended.code == 6
         assert "No Temporal answers at 127.0.0.1:1" in ended.err
-
-
-async def _listed(desk: Desk) -> dict[str, Any]:
-    """This domain's line of the list; it appears there a moment after the start."""
-    end = asyncio.get_running_loop().time() + DEADLINE
-    while True:
-        for one in (await desk.cli("list", "--json")).data:
-            if one["domain"] == desk.domain:
-                return dict(one)
-        assert asyncio.get_running_loop().time() < end

@@ -9,7 +9,7 @@ import pytest
 import embedded
 from midflight.settings import Settings
 from starter import local
-from starter.servers import _without_secrets
+from starter.servers import _exports
 
 HERE = embedded.Servers("127.0.0.1:5", "http://127.0.0.1:6", "mongodb://here", "postgresql://here")
 
@@ -57,4 +57,4 @@ def test_up_never_prints_an_address_that_was_given() -> None:
     given = Settings.from_environment({"MIDFLIGHT_TARGET_DSN": "postgresql://u:secret@h/d"})
     exports = {"MIDFLIGHT_TARGET_DSN": "postgresql://u:secret@h/d", "MIDFLIGHT_STORE_PG": "postgresql://u:secret@h/d"}
 
-    assert _without_secrets(exports, given) == {"MIDFLIGHT_STORE_PG": "$MIDFLIGHT_TARGET_DSN"}
+    assert _exports(exports, given) == {"MIDFLIGHT_STORE_PG": "$MIDFLIGHT_TARGET_DSN"}
