@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pymongo import MongoClient
 from rich.console import Console
+from rich.markup import escape
+from temporalio.exceptions import TemporalError
 
 from demo.domains.shape import Shape
 from demo.journal import Document
@@ -49,9 +52,12 @@ class Moves:
         told = Told()
         client = await connect(self._settings.temporal_address, self._settings.temporal_namespace)
         uri = self._settings.source(SOURCE).get_secret_value()
-        async with ConfiguredStores(self._settings).target(TARGET) as target:
-            plans = demo_plans(self._shapes).values()
-            travellers = [Traveller(client, target, plan, self._say) for plan in plans]
+        async with AsyncExitStack() as stack:
+            stores = ConfiguredStores(self._settings)
+            travellers = [
+                Traveller(client, await stack.enter_async_context(stores.target(TARGET)), plan, self._say)
+                for plan in demo_plans(self._shapes).values()
+            ]
             with MongoClient[Document](uri) as source, View(travellers).live(self._console):
                 await asyncio.gather(*(self._attend(traveller, source, told) for traveller in travellers))
         told.approved = [approved for traveller in travellers for approved in traveller.approved]
@@ -61,9 +67,9 @@ class Moves:
         desk = QuarantineDesk(traveller, self._shapes[traveller.domain], source, self._journals)
         try:
             report = await attend(traveller, desk, self._settings.task_queue)
-        except (Stuck, MidflightError) as error:
-            told.doubts.append(str(error))
-            traveller.say(f"[red]{error}[/red]")
+        except (Stuck, MidflightError, TemporalError) as error:
+            told.doubts.append(f"{traveller.domain}: {error}")
+            traveller.say(f"[red]{escape(str(error))}[/red]")
             return
         finally:
             desk.close()

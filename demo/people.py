@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from pymongo import MongoClient, WriteConcern
+from rich.markup import escape
 
 from demo.domains.shape import Shape, left_to_people
 from demo.journal import CODEC, JOURNAL, PEOPLE, Document, Journal
@@ -73,9 +74,4 @@ class QuarantineDesk:
             if entries:
                 first = "; ".join(f"{key_text(e.key)} {e.field}: {e.reason}" for e in entries[:SHOWN])
                 more = f" and {len(entries) - SHOWN} more" if len(entries) > SHOWN else ""
-                self._traveller.say(f"quarantine, {did}: {_plain(first)}{more}")
-
-
-def _plain(text: str) -> str:
-    """Without what Rich would take for markup."""
-    return text.replace("[", "\\[")
+                self._traveller.say(f"quarantine, {did}: {escape(first)}{more}")

@@ -37,7 +37,7 @@ class PauseInBackfill:
         before = await self._copied(traveller)
         await asyncio.sleep(STAND_STILL_SECONDS / 2)
         if (after := await self._copied(traveller)) != before:
-            raise Stuck(f"{traveller.domain}: {after - before} documents were copied during the pause")
+            raise Stuck(f"{after - before} documents were copied during the pause")
         await traveller.hurry("the busy hour is over")
         await traveller.resume("the busy hour is over")
         traveller.say(f"[green]resumed[/green] from {after:,} documents, without a rate limit")
@@ -45,7 +45,7 @@ class PauseInBackfill:
     async def _copied(self, traveller: Traveller) -> int:
         state = await traveller.look()
         if state.phase is not Phase.BACKFILL:
-            raise Stuck(f"{traveller.domain}: the pause came too late, it is in {state.phase}")
+            raise Stuck(f"the pause came too late, it is in {state.phase}")
         return traveller.copied
 
 

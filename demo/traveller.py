@@ -93,7 +93,7 @@ class Traveller:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition(state := await self.look()):
             if time.monotonic() > deadline:
-                raise Stuck(f"{self.domain}: {what} did not happen. {described(state)}")
+                raise Stuck(f"{what} did not happen. {described(state)}")
             await asyncio.sleep(LOOK_SECONDS)
         return state
 
@@ -134,7 +134,7 @@ class Traveller:
         try:
             await update
         except WorkflowUpdateFailedError as refusal:
-            raise Stuck(f"{self.domain}: a command was refused: {refusal.cause}") from refusal
+            raise Stuck(f"a command was refused: {refusal.cause}") from refusal
 
 
 def evidence_shown(gate: GateView) -> str:

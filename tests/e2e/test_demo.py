@@ -16,6 +16,7 @@ from embedded import Workers
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_small_demonstration_leaves_nothing_to_doubt(tmp_path: Path) -> None:
     workers = Workers(count=1, sources=(SOURCE,), targets=(TARGET,))
     with embedded.stack(tmp_path, ephemeral=True, workers=workers) as servers:
