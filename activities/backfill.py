@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from midflight.core.mapping import mapper_for
 from temporalio import activity
 
 from activities.opened import opened
@@ -16,6 +15,7 @@ from midflight.contracts.backfill import Constrained, Copied, CopyPartition, Par
 from midflight.contracts.base import DomainRef
 from midflight.core.documents import last_key
 from midflight.core.keys import key_bytes
+from midflight.core.mapping import mapper_for
 from midflight.core.outcome import Applied, PartitionCursor
 from midflight.core.pacing import batch_size, rest_seconds
 from midflight.core.plan import CollectionMap

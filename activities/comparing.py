@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from midflight.core.mapping import Mapper, mapper_for
-
 from midflight.core.compare import differing_fields
 from midflight.core.documents import Document, Undecodable, digest, read_documents
 from midflight.core.keys import key_bytes
+from midflight.core.mapping import Mapper, mapper_for
 from midflight.core.outcome import Row
 from midflight.core.plan import CollectionMap
 from midflight.records import Suspect

@@ -82,6 +82,7 @@ class MigrateDomain:
     def _park(self, problem: str) -> None:
         """Stand still, with the tail running if it can, until an operator resumes or rolls back."""
         self._state.parked, self._state.problem = True, problem
+        self._state.gate = self._state.approval = None
         self._move.steering.failure = None
         self._move.tell(waiting_for="an operator: resume or rollback")
 

@@ -34,11 +34,13 @@ async def pass_gate(move: Move, gate: GateName) -> None:
 
 async def _look(move: Move, gate: GateName) -> tuple[Evidence, Verdict]:
     """Gather the evidence and show it."""
+    # While it is gathered nothing can be approved: an approval of the evidence before would be lost.
+    move.state.gate = move.state.approval = None
     evidence: Evidence = await move.call(
         CutoverActivities.gather_evidence, move.ref, f"evidence for gate {gate}", options.SHORT
     )
     verdict = judge(gate, evidence, move.plan.limits)
-    move.state.evidence, move.state.approval = evidence, None
+    move.state.evidence = evidence
     move.state.gate = GateView(
         gate=gate,
         evidence=evidence,

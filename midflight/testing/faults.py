@@ -12,8 +12,8 @@ Hook = Callable[[int], Awaitable[None]]
 class Faulty:
     """Any port, with hooks around one of its coroutine methods. A hook is told the number of the call, from 1.
 
-    A hook `before` that raises keeps the call from happening; a hook `after` that raises loses the answer of a call that
-    has happened.
+    A hook `before` that raises keeps the call from happening; a hook `after` that raises loses the answer of a call
+    that has happened.
     """
 
     def __init__(self, port: Any, method: str, *, before: Hook | None = None, after: Hook | None = None) -> None:

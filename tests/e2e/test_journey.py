@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-import time
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from bson import Binary, Decimal128, ObjectId
 from temporalio.client import Client
 
@@ -20,7 +19,7 @@ from workflows.client import connect
 from workflows.domain import MigrateDomain
 
 WRITTEN = "select coalesce(sum(batches), 0) from midflight.partitions"
-SECRET = "hunter2-secret"  # noqa: S105 (the point of the test)
+SECRET = "hunter2-secret"
 
 
 async def histories(rig: Rig, handle: Handle) -> dict[str, Any]:
@@ -41,10 +40,10 @@ async def test_a_pause_stops_all_writing_within_two_seconds_and_resume_goes_on_f
         handle = await rig.start(rig.plan.model_copy(update={"pacing": pacing, "approvals": ()}))
         await until(lambda: (rig.one(WRITTEN) or 0) > 5, "the backfill to write")
         await handle.execute_update(MigrateDomain.pause_update, Pause(person="ann"))
-        time.sleep(2.0)  # what is promised: from here on nothing is written
+        await asyncio.sleep(2.0)  # what is promised: from here on nothing is written
         before = watermark(rig)
         shop.orders.update_one({"_id": 1}, {"$set": {"version": 99}})
-        time.sleep(1.5)  # long enough for a tail or a copy that had not stopped to write again
+        await asyncio.sleep(1.5)  # long enough for a tail or a copy that had not stopped to write again
         assert watermark(rig) == before
         await handle.execute_update(MigrateDomain.resume_update, Resume(person="ann"))
         await handle.result()
@@ -83,7 +82,17 @@ async def test_a_move_rolled_back_from_ramp_to_the_beginning_arrives_after_all(r
 
 
 async def test_keys_of_many_types_in_one_collection_all_arrive(rig: Rig) -> None:
-    keys = [1, 2.5, "three", ObjectId(), Decimal128("4.25"), Binary(b"5"), datetime(2024, 1, 6, tzinfo=UTC), True, {"a": 7}]
+    keys = [
+        1,
+        2.5,
+        "three",
+        ObjectId(),
+        Decimal128("4.25"),
+        Binary(b"5"),
+        datetime(2024, 1, 6, tzinfo=UTC),
+        True,
+        {"a": 7},
+    ]
     with rig.source() as shop:
         shop.orders.insert_many([{**order(n), "_id": key} for n, key in enumerate(keys)])
         rig.start_worker()
@@ -161,9 +170,12 @@ def events_of_a_million(found: dict[str, Any], partitions: int) -> int:
 
 def decoded(history: str) -> str:
     """The history's JSON with every payload decoded from base64."""
+
     def walk(value: Any) -> Any:
         if isinstance(value, dict):
-            return {k: base64.b64decode(v).decode("utf-8", "replace") if k == "data" else walk(v) for k, v in value.items()}
+            return {
+                k: base64.b64decode(v).decode("utf-8", "replace") if k == "data" else walk(v) for k, v in value.items()
+            }
         return [walk(item) for item in value] if isinstance(value, list) else value
 
     return json.dumps(walk(json.loads(history)))

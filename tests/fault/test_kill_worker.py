@@ -86,9 +86,13 @@ async def test_a_worker_killed_in_backfill_tail_and_verify_leaves_no_trace(rig: 
 
 
 def assert_batches(rig: Rig) -> None:
-    """Every batch was committed once: as many as the documents fill, one more for each partition's last, partial one."""
+    """Every batch was committed once.
+
+    As many as the documents fill, one more for each partition's last, partial one.
+    """
     for batches, documents in rig.query("select batches, documents from midflight.partitions"):
-        # A cursor opened again after a kill cuts its batches from where it stands: at most one partial batch more each time.
+        # A cursor opened again after a kill cuts its batches from where it stands: at most one partial batch more
+        # each time.
         assert batches <= math.ceil(documents / BATCH) + 2
     compared, documents = rig.query(
         "select sum(compared), (select count(*) from midflight.guards where not deleted)"

@@ -26,7 +26,9 @@ async def failures(handle: Handle) -> list[str]:
     children = [child.workflow_id for child in described.raw_description.pending_children]
     client = handle._client
     every = [described, *[await client.get_workflow_handle(child).describe() for child in children]]
-    return [a.last_failure.message for d in every for a in d.raw_description.pending_activities if a.last_failure.message]
+    return [
+        a.last_failure.message for d in every for a in d.raw_description.pending_activities if a.last_failure.message
+    ]
 
 
 async def until_failing(handle: Handle) -> None:
@@ -49,7 +51,7 @@ async def test_the_target_may_be_away_in_the_middle(rig: Rig) -> None:
     where = conninfo_to_dict(rig.postgres_dsn)
     direct = rig.postgres_dsn
     plan = rig.plan.model_copy(update={"pacing": PACING, "approvals": ()})
-    async with proxied(str(where["host"]), int(where["port"])) as proxy:
+    async with proxied(str(where["host"]), int(str(where["port"]))) as proxy:
         through(rig, target=proxy)
         with rig.source() as shop:
             shop.orders.insert_many([order(n) for n in range(DOCUMENTS)])
@@ -95,7 +97,7 @@ async def test_the_source_may_be_away_in_the_middle(rig: Rig) -> None:
 
 async def test_the_target_away_at_the_start_is_said_and_resume_starts_again(rig: Rig) -> None:
     where = conninfo_to_dict(rig.postgres_dsn)
-    async with proxied(str(where["host"]), int(where["port"])) as proxy:
+    async with proxied(str(where["host"]), int(str(where["port"]))) as proxy:
         through(rig, target=proxy)
         await proxy.cut()
         with rig.source() as shop:

@@ -1,8 +1,8 @@
 """A model of the reset of a copy (ADR 0009), searched exhaustively: one key, every interleaving.
 
 It extends the protocol's model by what a rollback to `capture` does: the tail is stopped, the target emptied, the guard
-row forgotten, the position pinned anew, the backfill run again. A sync that was given up for dead may still apply at any
-later time. The rule under test: the reset raises the epoch, and an apply demands the epoch of its draw.
+row forgotten, the position pinned anew, the backfill run again. A sync that was given up for dead may still apply at
+any later time. The rule under test: the reset raises the epoch, and an apply demands the epoch of its draw.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 ABSENT = 0
 EMPTY = ("idle", 0, 0, ABSENT)
@@ -58,8 +59,8 @@ def following(stage: Stage, *, reset_raises_epoch: bool) -> Iterator[Stage]:
         sync = getattr(stage, name)
         if stage.deaths and stage.zombie == EMPTY and sync[0] in ("read", "apply"):
             # Given up for dead, and started again from the beginning.
-            again = {name: EMPTY, "pending": stage.pending or name == "tail"}
-            yield replace(stage, zombie=sync, deaths=stage.deaths - 1, **again)
+            dead = replace(stage, zombie=sync, deaths=stage.deaths - 1, pending=stage.pending or name == "tail")
+            yield _with(dead, name, EMPTY)
     if stage.resets and stage.tail == EMPTY and stage.backfill in (EMPTY, DONE):
         epoch = stage.epoch + 1 if reset_raises_epoch else stage.epoch
         yield replace(
@@ -80,15 +81,20 @@ def _steps(stage: Stage, name: str, end: Sync) -> Iterator[Stage]:
         # The tail takes the change it works on: one that comes later is pending anew.
         pending = stage.pending and name != "tail"
         started = ("read", stage.clock + 1, stage.epoch, ABSENT)
-        yield replace(stage, clock=stage.clock + 1, pending=pending, **{name: started})
+        yield _with(replace(stage, clock=stage.clock + 1, pending=pending), name, started)
     elif doing == "read":
         brings = name != "backfill" or stage.source != ABSENT
         after = ("apply", token, epoch, stage.source) if brings else end
-        yield replace(stage, **{name: after})
+        yield _with(stage, name, after)
     elif doing == "apply":
         passes = epoch == stage.epoch and token > stage.guard
         written = replace(stage, target=image, guard=token) if passes else stage
-        yield replace(written, **{name: end})
+        yield _with(written, name, end)
+
+
+def _with(stage: Stage, name: str, sync: Sync) -> Stage:
+    changes: dict[str, Any] = {name: sync}
+    return replace(stage, **changes)
 
 
 def search(*, reset_raises_epoch: bool) -> tuple[int, Stage | None]:

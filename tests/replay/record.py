@@ -6,6 +6,7 @@ A history recorded from the branch under test would only compare new code with i
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,6 @@ from temporalio.worker import Worker
 
 import embedded
 import midflight
-from midflight.contracts.search_attributes import SEARCH_ATTRIBUTES
 from tests.replay.scenarios import SCENARIOS, Scenario
 from tests.workflow.conftest import Handle, Stage
 from tests.workflow.fakes import World
@@ -56,14 +56,15 @@ async def _keep(client: Client, name: str, handle: Handle) -> None:
     async for execution in client.list_workflows(f'WorkflowId STARTS_WITH "{handle.id}"'):
         number += 1
         history = await client.get_workflow_handle(execution.id, run_id=execution.run_id).fetch_history()
-        (HISTORIES / f"{name}-{number}-{execution.workflow_type}.json").write_text(history.to_json())
+        kept = {"workflow_id": execution.id, "history": history.to_json_dict()}
+        path = HISTORIES / f"{name}-{number}-{execution.workflow_type}.json"
+        path.write_text(json.dumps(kept, indent=1))
 
 
 def main() -> None:
     """Start servers, record, stop."""
-    with tempfile.TemporaryDirectory() as state:
-        with embedded.stack(state_dir=Path(state), search_attributes=SEARCH_ATTRIBUTES, ephemeral=True) as servers:
-            asyncio.run(record(servers.temporal_address))
+    with tempfile.TemporaryDirectory() as state, embedded.stack(Path(state), ephemeral=True) as servers:
+        asyncio.run(record(servers.temporal_address))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def test_good_evidence_opens_every_gate(gate: GateName) -> None:
 )
 def test_each_shortfall_shuts_the_gates_before_the_flip(change: dict[str, object], reason: str) -> None:
     for gate in ("dark_read", "ramp", "cutover"):
-        assert reason in judge(gate, GOOD.model_copy(update=change), LIMITS).reasons  # type: ignore[arg-type]
+        assert reason in judge(gate, GOOD.model_copy(update=change), LIMITS).reasons
 
 
 def test_open_quarantine_shuts_only_the_cutover() -> None:

@@ -55,7 +55,13 @@ def test_the_window_is_open_from_start_until_end(window: DailyWindow | None, tim
 
 @pytest.mark.parametrize(
     ("window", "time", "minutes"),
-    [(LUNCH, "11:00", 60), (LUNCH, "12:15", 45), (LUNCH, "13:00", 23 * 60), (NIGHT, "23:30", 360), (NIGHT, "06:00", 960)],
+    [
+        (LUNCH, "11:00", 60),
+        (LUNCH, "12:15", 45),
+        (LUNCH, "13:00", 23 * 60),
+        (NIGHT, "23:30", 360),
+        (NIGHT, "06:00", 960),
+    ],
 )
 def test_the_next_change_of_the_window_is_always_ahead(window: DailyWindow, time: str, minutes: int) -> None:
     assert until_change(window, at(time)) == timedelta(minutes=minutes)

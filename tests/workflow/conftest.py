@@ -27,7 +27,7 @@ def make_plan(**changes: object) -> Plan:
     plan = Plan(
         domain="members",
         source=SourcePlace(store="mongo-main", database="loyalty"),
-        target=TargetPlace(store="pg-main", schema="loyalty"),
+        target=TargetPlace(store="pg-main", schema_="loyalty"),
         collections=(CollectionMap(collection="members", table="members"),),
         pacing=Pacing(parallel=2),
         dark_reads=DarkReads(soak_seconds=0),
@@ -51,7 +51,7 @@ class Stage:
         """Start a move under an id of its own."""
         handle = await self.client.start_workflow(
             MigrateDomain.run,
-            MigrateRequest(plan=plan, started_by="tester", **request),  # type: ignore[arg-type]
+            MigrateRequest(plan=plan, started_by="tester", **request),
             id=f"midflight/{plan.domain}-{uuid.uuid4().hex[:8]}",
             task_queue=self.task_queue,
         )

@@ -100,9 +100,7 @@ async def test_approving_nothing_is_refused_and_remembered(stage: Stage) -> None
     stage.world.let_copy.clear()
     handle = await stage.start(make_plan())
     await stage.until(handle, lambda s: s.state.phase is Phase.BACKFILL)
-    answer = await handle.execute_update(
-        MigrateDomain.approve_update, Approve(person="ann", gate="ramp", evidence="x")
-    )
+    answer = await handle.execute_update(MigrateDomain.approve_update, Approve(person="ann", gate="ramp", evidence="x"))
     assert "nothing waits for an approval" in answer.message
     log = (await handle.query(MigrateDomain.status)).state.log
     assert (log[-1].person, log[-1].what, log[-1].accepted) == ("ann", "approve ramp", False)
@@ -138,14 +136,10 @@ async def test_a_rejection_parks_the_move_until_it_is_resumed(stage: Stage) -> N
     ("to", "undone"),
     [(Phase.PREPARE, "undo:copy"), (Phase.BACKFILL, "undo:partitions"), (Phase.VERIFY, None)],
 )
-async def test_a_rollback_from_ramp_undoes_and_waits_to_be_resumed(
-    stage: Stage, to: Phase, undone: str | None
-) -> None:
+async def test_a_rollback_from_ramp_undoes_and_waits_to_be_resumed(stage: Stage, to: Phase, undone: str | None) -> None:
     handle = await stage.start(make_plan(approvals=("ramp",)))
     await stage.until(handle, lambda s: s.state.state == "waiting")
-    await handle.execute_update(
-        MigrateDomain.rollback_update, Rollback(person="ann", to=to, reason="wrong month")
-    )
+    await handle.execute_update(MigrateDomain.rollback_update, Rollback(person="ann", to=to, reason="wrong month"))
     status = await stage.until(handle, lambda s: s.state.state == "rolled_back")
     assert status.state.phase is to
     assert stage.world.following == (0 if to is Phase.PREPARE else 1)
