@@ -58,7 +58,11 @@ class KeyColumn:
 
     def _cell(self, value: Any) -> Cell:
         cell = self._codec.fast(value)
-        return self._codec.cell(value) if cell is None else cell
+        if cell is None:
+            cell = self._codec.cell(value)
+        if cell != cell:
+            raise Unfit("NaN is no key here: the column type `any` takes it")
+        return cell
 
     def _comes_back(self, cell: Cell, value: Any) -> bool:
         try:

@@ -12,7 +12,7 @@ from midflight.core.mapping_parts import Draft, Given, Leaf, Misfit, Part, Store
 from midflight.core.mapping_transforms import BoundTransform
 from midflight.core.outcome import Row
 from midflight.core.plan import Child, CollectionMap
-from midflight.core.residue import Found, Residue, names_of
+from midflight.core.residue import NOTHING_FOUND, Found, Residue, names_of
 from midflight.core.values import MISSING
 from midflight.errors import PlanError
 
@@ -147,7 +147,7 @@ class Elements:
         return {name: by_name[name] for name in reordered(list(by_name), kept.get(ORDER, ()))}
 
     def _give_element(self, row: Row, depth: int, stored: Stored, kept: Residue) -> Any:
-        found = Found(kept.get(escape(str(row[depth]))))
+        found = Found(kept.get(escape(str(row[depth])))) if kept else NOTHING_FOUND
         inner = Stored(stored.tables, tuple(row[1 : depth + 1]), row[depth + 1 :], found)
         return self._level.give(inner)
 

@@ -37,14 +37,14 @@ class Node:
         self.parts: dict[str, Part] = {}
         self._usual = {name: place for place, name in enumerate(order)}
         self._shapes: dict[tuple[str, ...], _Shape] = {}
-        self._in_order: list[tuple[str, str, Part]] = []
+        self._in_order: list[tuple[str, Part, Leaf | None]] = []
 
     def seal(self) -> None:
         """Called once all parts are there."""
         for name in self.parts:
             self._usual.setdefault(name, len(self._usual))
         names = sorted(self.parts, key=self._place)
-        self._in_order = [(name, escape(name), self.parts[name]) for name in names]
+        self._in_order = [(name, part := self.parts[name], part if isinstance(part, Leaf) else None) for name in names]
         for part in self.parts.values():
             if isinstance(part, Node):
                 part.seal()
@@ -131,8 +131,14 @@ class Node:
     def give_fields(self, stored: Stored, residue: Residue | None) -> dict[str, Any]:
         """The document again, in its order."""
         body: dict[str, Any] = {}
-        for name, escaped, part in self._in_order:
-            value = part.give(stored, residue.get(escaped) if residue else None)
+        cells, ordinary = stored.cells, stored.found.nothing_exact
+        for name, part, leaf in self._in_order:
+            if ordinary and leaf is not None:
+                cell = cells[leaf.slot]
+                if cell is not None:
+                    body[name] = leaf.codec.natural(cell)
+                continue
+            value = part.give(stored, residue.get(escape(name)) if residue else None)
             if value is not MISSING:
                 body[name] = value
         return self._with_residue(body, residue) if residue else body

@@ -34,13 +34,14 @@ def pack_exact(value: Any) -> Any:
 class Found:
     """What came back from the target for one document or element. What is not of our making counts as nothing."""
 
-    __slots__ = ("_children", "_exact", "fields")
+    __slots__ = ("_children", "_exact", "fields", "nothing_exact")
 
     def __init__(self, residue: Any) -> None:
         self.fields: Residue | None = residue if isinstance(residue, dict) else None
         known = _NOTHING if self.fields is None else self.fields
         self._exact = _object(known.get(EXACT))
         self._children = _object(known.get(CHILDREN))
+        self.nothing_exact = not self._exact
 
     def has_exact(self, path: str) -> bool:
         """Whether an exact value was kept for the path."""

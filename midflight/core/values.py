@@ -168,4 +168,4 @@ def decimal128_of(number: Decimal) -> Decimal128:
         raise Unfit("a Decimal128 does not hold this many digits")
     significand = int(number.copy_abs().scaleb(-exponent, WIDE))
     high = sign << 63 | (exponent + _BIAS) << 49 | significand >> 64
-    return Decimal128.from_bid(struct.pack("<QQ", significand & 0xFFFFFFFFFFFFFFFF, high))
+    return Decimal128((high, significand & 0xFFFFFFFFFFFFFFFF))
