@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psycopg
@@ -57,7 +57,7 @@ class Writing:
 @pytest.fixture
 async def writing(
     servers: embedded.Servers, mongo_database: str, postgres_database: str, tmp_path: Path
-) -> Iterator[Writing]:
+) -> AsyncIterator[Writing]:
     seed(servers.mongo_uri, mongo_database, scaled(SHARE).values())
     async with open_target(postgres_database) as target:
         await target.schema.install_ledger()

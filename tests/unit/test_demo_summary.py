@@ -26,8 +26,8 @@ SPANS = (
 REPORT = DomainReport(domain="members", phase=Phase.DONE, spans=SPANS)
 
 
-def _summary(*doubts: str, **found: int) -> Summary:
-    verdict = Verdict("members", acknowledged_writes=10, documents=5, rows=7, quarantined=1, **found)
+def _summary(*doubts: str, lost: int = 0, different: int = 0) -> Summary:
+    verdict = Verdict("members", 10, lost, different, documents=5, rows=7, quarantined=1)
     return Summary(seconds=12.34, verdicts=[verdict], reports=[REPORT], temporal_ui="http://ui", doubts=list(doubts))
 
 
@@ -57,8 +57,8 @@ def test_the_file_holds_what_is_promised(tmp_path: Path) -> None:
 def test_any_doubt_is_a_failure() -> None:
     assert _summary().ok
     assert not _summary("the writer died").ok
-    assert not _summary(lost_writes=1).ok
-    assert not _summary(mismatches=1).ok
+    assert not _summary(lost=1).ok
+    assert not _summary(different=1).ok
     doubtful = _summary()
     doubtful.verdicts[0].doubt("something")
     assert not doubtful.ok
