@@ -57,7 +57,7 @@ class Stage:
     def target(self, statement: str, *parameters: Any) -> None:
         with psycopg.connect(self.dsn) as connection:
             connection.execute(f"set search_path to {SCHEMA}, midflight")
-            assert connection.execute(statement, parameters).rowcount >= 1  # type: ignore[arg-type]
+            assert connection.execute(statement, parameters).rowcount >= 1
 
     def acknowledge(self, document: Document) -> None:
         self.story.last[packed({"_id": document["_id"]})] = packed(document)
