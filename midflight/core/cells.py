@@ -162,8 +162,14 @@ def _fast_instant(value: Any) -> datetime | None:
     return value if type(value) is datetime and value.tzinfo is UTC else None
 
 
+def _instant_back(cell: datetime) -> datetime:
+    if cell.microsecond % 1000:
+        raise Unfit("a BSON date has milliseconds only, the time would be cut off")
+    return cell
+
+
 def _timestamptz(_: ColumnType) -> Codec:
-    return Codec(_fast_instant, _instant, _as_is)
+    return Codec(_fast_instant, _instant, _instant_back)
 
 
 def _day(value: Any) -> date:

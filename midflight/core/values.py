@@ -168,4 +168,5 @@ def decimal128_of(number: Decimal) -> Decimal128:
         raise Unfit("a Decimal128 does not hold this many digits")
     significand = int(number.copy_abs().scaleb(-exponent, WIDE))
     high = sign << 63 | (exponent + _BIAS) << 49 | significand >> 64
-    return Decimal128((high, significand & 0xFFFFFFFFFFFFFFFF))
+    # The driver documents this form (high and low 64 bits) and leaves it out of its type hints.
+    return Decimal128((high, significand & 0xFFFFFFFFFFFFFFFF))  # type: ignore[arg-type]

@@ -263,7 +263,6 @@ TRANSFORMED_SHAPE = {
 
 NO_REST = collection(
     rest=None,
-    key=KeyMap(column="id", type="integer"),
     order=("_id", "a", "items", "b"),
     fields=(field("a", "integer"), field("b.x", "text")),
     children=(Child(array="items", table="items", parent_key="thing", fields=(field("q", "numeric"),)),),
@@ -333,7 +332,7 @@ def jsonb(text: str) -> str:
 def _jsonb_text(value: Any) -> str:
     if isinstance(value, dict):
         in_order = sorted(value, key=lambda name: (len(name.encode()), name.encode()))
-        return "{" + ", ".join(f"{json.dumps(name)}: {_jsonb_text(value[name])}" for name in in_order) + "}"
+        return "{" + ", ".join(f"{_jsonb_text(name)}: {_jsonb_text(value[name])}" for name in in_order) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_jsonb_text, value)) + "]"
     if isinstance(value, Decimal):

@@ -16,6 +16,7 @@ from midflight.core.documents import read_document
 from midflight.core.mapping import Mapper, mapper_for
 from midflight.core.outcome import Absent, Mapped, Refused, Row
 from midflight.core.plan import Child, CollectionMap, ColumnSpec, Constant, FieldMap, KeyMap, TransformMap
+from midflight.core.values import Unfit
 from midflight.errors import PlanError
 
 ID = ObjectId("659201000000000000000001")
@@ -292,6 +293,14 @@ def test_a_new_field_comes_after_an_order_that_does_not_know_it() -> None:
     rows = mapped({"count": Int64(1), "amount": D("1.00")})
     rows[0][0] = (*rows[0][0][:3], "new", *rows[0][0][4:])
     assert list(MAPPER.unmap(rows)) == ["_id", "count", "amount", "shop"]
+
+
+@pytest.mark.parametrize(("place", "cell"), [(1, Decimal("1." + "1" * 40)), (4, AT.replace(microsecond=1))])
+def test_what_bson_cannot_hold_is_never_cut_off_on_the_way_back(place: int, cell: Any) -> None:
+    rows = mapped({})
+    rows[0][0] = (*rows[0][0][:place], cell, *rows[0][0][place + 1 :])
+    with pytest.raises(Unfit):
+        MAPPER.unmap(rows)
 
 
 # --- transforms -----------------------------------------------------------------------------------------------------
