@@ -42,8 +42,12 @@ class BackfillActivities:
                 ranges = await work.source.reader.partitions(name, expected // request.pacing.partition_size + 1)
                 await work.target.ledger.put_partitions(domain, name, ranges)
             recorded = await work.target.ledger.partitions(domain, name)
-        still_open = tuple(p.number for p in recorded if not p.done)
-        return Partitioned(open=still_open, expected=expected, partitions=len(recorded))
+        return Partitioned(
+            open=tuple(p.number for p in recorded if not p.done),
+            expected=expected,
+            partitions=len(recorded),
+            committed=sum(p.documents for p in recorded if p.done),
+        )
 
     @activity.defn
     async def copy_partition(self, request: CopyPartition) -> Copied:
@@ -73,6 +77,7 @@ class BackfillActivities:
     async def _copy(self, work: Bridge, request: CopyPartition, tally: _Tally) -> None:
         collection = work.plan.collection(request.collection)
         partition = await _partition(work, request)
+        tally.committed = partition.documents
         progress = Progress(request.ref.domain, "backfill", collection=request.collection, partition=request.partition)
         if partition.done:
             tally.done = True
@@ -99,17 +104,20 @@ class _Tally:
 
     def __init__(self) -> None:
         self.documents = 0
+        self.committed = 0
         self.applied = Applied()
         self.done = False
 
     def add(self, documents: int, applied: Applied) -> None:
         self.documents += documents
+        self.committed += documents
         self.applied += applied
 
     def copied(self) -> Copied:
         a = self.applied
         return Copied(
             documents=self.documents,
+            committed=self.committed,
             written=a.written,
             stale=a.stale,
             quarantined=a.quarantined,

@@ -34,19 +34,20 @@ class BackfillCollection:
         self._steering = Steering(paused=request.paused)
         self._paused = request.paused
         self._total = Copied()
-        self._expected = 0
+        self._committed: dict[int, int] = {}
+        self._committed_before = 0
 
     @workflow.run
     async def run(self, request: BackfillRequest) -> Copied:  # noqa: ARG002 (given to __init__ too)
         """Every partition once, each from its committed cursor."""
         planned = await self._plan()
-        self._expected = planned.expected
+        self._committed_before = planned.committed
         clock = asyncio.create_task(self._keep_window())
         try:
             await self._copy_all(planned)
         finally:
             clock.cancel()
-        return self._total
+        return self.progress()
 
     @workflow.signal(description="Stand still or go on, and how fast; sent by the domain's workflow")
     def steer(self, steer: Steer) -> None:
@@ -58,7 +59,7 @@ class BackfillCollection:
     @workflow.query(description="Counts so far")
     def progress(self) -> Copied:
         """What finished slices have reported; the running ones are in their heartbeats."""
-        return self._total
+        return self._total.model_copy(update={"committed": self._committed_before + sum(self._committed.values())})
 
     async def _plan(self) -> Partitioned:
         request = PlanPartitions(ref=self._request.ref, collection=self._request.collection, pacing=self._pacing)
@@ -83,6 +84,7 @@ class BackfillCollection:
     async def _copy(self, number: int) -> None:
         def note(copied: Copied) -> None:
             self._total += copied
+            self._committed[number] = copied.committed
 
         await self._steering.work(self._start(number), note)
 

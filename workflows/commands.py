@@ -22,7 +22,7 @@ from midflight.core.plan import Pacing
 REPEATED = "already done"
 WAY_BACK = (
     "the target is the authority since the cutover, and the way back after the flip needs the reverse tail, "
-    "which this version does not have"
+    "which this version does not have; look at `report` before anything else"
 )
 
 
@@ -55,7 +55,7 @@ def described(command: Command) -> str:
         case Rollback():
             return f"rollback to {command.to}"
         case SetPacing():
-            return "set pacing"
+            return f"set pacing ({_changes(command)})"
         case _:
             return type(command).__name__.lower()
 
@@ -133,6 +133,15 @@ def _refuse_rollback(state: DomainState, command: Rollback) -> str | None:
     if state.rollback is not None:
         return f"a rollback to {state.rollback.to} is under way"
     return None
+
+
+def _changes(command: SetPacing) -> str:
+    changes = {
+        "documents/s": "unlimited" if command.unlimited else command.documents_per_second,
+        "batch": command.batch_size,
+        "parallel": command.parallel,
+    }
+    return ", ".join(f"{name} {value}" for name, value in changes.items() if value is not None) or "no change"
 
 
 def _confirmation(command: Command) -> str:

@@ -140,7 +140,7 @@ async def _copy(move: Move, collection: str) -> None:
         BackfillCollection.run, request, f"backfill/{collection}", f"backfill of {collection}"
     )
     known = move.state.collections.get(collection, CollectionProgress())
-    progress = known.model_copy(update={"documents": copied.documents, "quarantined": copied.quarantined, "done": True})
+    progress = known.model_copy(update={"documents": copied.committed, "quarantined": copied.quarantined, "done": True})
     move.state.collections = {**move.state.collections, collection: progress}
     move.tell()
 

@@ -50,9 +50,10 @@ class Steering:
         self.turn += 1
 
     def resume(self) -> None:
-        """Go on."""
-        self.paused = False
-        self.turn += 1
+        """Go on; what runs is left alone."""
+        if self.paused:
+            self.paused = False
+            self.turn += 1
 
     def renew(self) -> None:
         """Stop what runs and start it again, with new pacing."""

@@ -31,11 +31,15 @@ class PlanPartitions(Contract):
 
 
 class Partitioned(Contract):
-    """Numbers of the partitions that are not done, and about how many documents there are in all."""
+    """Numbers of the partitions that are not done, and about how many documents there are in all.
+
+    `committed` counts the documents of those that are done.
+    """
 
     open: tuple[int, ...]
     expected: int
     partitions: int
+    committed: int = 0
 
 
 class CopyPartition(Contract):
@@ -50,9 +54,13 @@ class CopyPartition(Contract):
 
 
 class Copied(Contract):
-    """Counts of this call, and whether the partition is done."""
+    """Counts of this call, whether the partition is done, and how many of its documents are `committed` in all.
+
+    Only the last survives a worker that dies: the counts of its call are never reported.
+    """
 
     documents: int = 0
+    committed: int = 0
     written: int = 0
     stale: int = 0
     quarantined: int = 0
@@ -61,6 +69,7 @@ class Copied(Contract):
     def __add__(self, other: Copied) -> Copied:
         return Copied(
             documents=self.documents + other.documents,
+            committed=self.committed + other.committed,
             written=self.written + other.written,
             stale=self.stale + other.stale,
             quarantined=self.quarantined + other.quarantined,

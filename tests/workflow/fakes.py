@@ -92,8 +92,8 @@ class World:
                 activity.heartbeat({})
                 await asyncio.sleep(BEAT_SECONDS)
         except asyncio.CancelledError:
-            return Copied(documents=1, done=False)
-        return Copied(documents=10, written=10, done=True)
+            return Copied(documents=1, committed=1, done=False)
+        return Copied(documents=10, committed=10, written=10, done=True)
 
     @activity.defn
     async def constrain(self, ref: DomainRef) -> Constrained:

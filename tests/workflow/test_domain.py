@@ -44,8 +44,8 @@ async def test_a_pause_stops_copy_and_tail_and_resume_goes_on(stage: Stage) -> N
     stage.world.let_copy.set()
     await handle.execute_update(MigrateDomain.resume_update, Resume(person="ann"))
     report = await handle.result()
-    # Two slices were cut short after one document each; the rest is copied after the pause.
-    assert report.documents == 32
+    assert stage.world.called("copy_partition") == 5  # two slices were cut short and begun again
+    assert report.documents == 30
 
 
 async def test_a_second_pause_is_refused_with_the_way_on(stage: Stage) -> None:
