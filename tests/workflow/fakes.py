@@ -58,6 +58,7 @@ class World:
         self.let_copy = asyncio.Event()
         self.let_copy.set()
         self.following = 0
+        self.copies = 0
         self.mismatches = 0
 
     def called(self, name: str) -> int:
@@ -87,12 +88,15 @@ class World:
     async def copy_partition(self, request: CopyPartition) -> Copied:
         self.calls.append("copy_partition")
         self.copying.set()
+        self.copies += 1
         try:
             while not self.let_copy.is_set():
                 activity.heartbeat({})
                 await asyncio.sleep(BEAT_SECONDS)
         except asyncio.CancelledError:
             return Copied(documents=1, committed=1, done=False)
+        finally:
+            self.copies -= 1
         return Copied(documents=10, committed=10, written=10, done=True)
 
     @activity.defn

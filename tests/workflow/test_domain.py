@@ -39,7 +39,7 @@ async def test_a_pause_stops_copy_and_tail_and_resume_goes_on(stage: Stage) -> N
     await stage.world.copying.wait()
     await stage.until(handle, lambda s: stage.world.following == 1 and stage.world.called("copy_partition") == 2)
     await handle.execute_update(MigrateDomain.pause_update, Pause(person="ann", reason="peak hour"))
-    await stage.until(handle, lambda s: stage.world.following == 0)
+    await stage.until(handle, lambda s: stage.world.following == 0 and stage.world.copies == 0)
     assert (await handle.query(MigrateDomain.status)).state.state == "paused"
     stage.world.let_copy.set()
     await handle.execute_update(MigrateDomain.resume_update, Resume(person="ann"))
