@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,10 @@ from midflight.contracts.base import DomainRef
 from midflight.contracts.parity import BeginParity, CompareRange
 from midflight.contracts.tail import Follow
 from midflight.core.fingerprint import fingerprint
-from midflight.ports import Source, Stores, Target
+from midflight.core.keys import key_bytes
+from midflight.ports import Source, SourceReader, Stores, Target
+from midflight.records import KeyRange
+from midflight.sync import sync_keys
 from midflight.testing.faults import Faulty, LostAnswer, lose
 from tests.fixtures.rig import Rig, order
 
@@ -67,6 +70,57 @@ async def test_a_copy_whose_commit_went_unanswered_goes_on_after_it(prepared: Ri
     # One commit more says that it is done; and a cursor opened again may cut one batch short where it begins.
     assert batches <= DOCUMENTS // BATCH + 2
     assert prepared.one("select count(*) from shop.orders") == DOCUMENTS
+
+
+class ChangingReader:
+    """A reader under which the documents change as soon as the first block has been read."""
+
+    def __init__(self, reader: SourceReader, change: Callable[[], Awaitable[None]]) -> None:
+        self._reader, self._change = reader, change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    async def read_range(self, collection: str, keys: KeyRange, **how: Any) -> AsyncIterator[bytes]:
+        async for block in self._reader.read_range(collection, keys, **how):
+            await self._change()
+            yield block
+
+
+async def test_the_copy_draws_before_it_opens_its_cursor(prepared: Rig) -> None:
+    """Red if the draw comes after the first read: the old image of the block would outrank the tail's new one."""
+    ref, environment = reference(prepared), ActivityEnvironment()
+    with prepared.source() as shop:
+        shop.orders.insert_many([order(n) for n in range(10)])
+
+        async def change() -> None:
+            shop.orders.update_one({"_id": 7}, {"$set": {"version": 2}})
+            shop.orders.delete_one({"_id": 8})
+            async with prepared.bridge() as bridge:
+                await sync_keys(bridge, {"orders": [key_bytes(7), key_bytes(8)]}, "tail")
+
+        pacing = prepared.plan.pacing
+        plan_request = PlanPartitions(ref=ref, collection="orders", pacing=pacing)
+        planned = await environment.run(BackfillActivities(prepared.stores).plan_partitions, plan_request)
+        request = CopyPartition(ref=ref, collection="orders", partition=planned.open[0], pacing=pacing)
+        stores = ChangingStores(prepared.stores, change)
+        copied = await environment.run(BackfillActivities(stores).copy_partition, request)
+    assert copied.stale == 2
+    assert prepared.one("select version from shop.orders where id = '7'") == 2
+    assert prepared.query("select 1 from shop.orders where id = '8'") == []
+
+
+class ChangingStores(FaultyStores):
+    """The real stores, with a source that changes while it is read."""
+
+    def __init__(self, stores: Stores, change: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(stores, "door", lambda door: door)
+        self._change = change
+
+    @asynccontextmanager
+    async def source(self, store: str, database: str) -> AsyncIterator[Source]:
+        async with self._stores.source(store, database) as source:
+            yield replace(source, reader=ChangingReader(source.reader, self._change))
 
 
 async def test_a_tail_whose_commit_went_unanswered_goes_on_after_it(prepared: Rig) -> None:
