@@ -14,7 +14,7 @@ from demo.traveller import LOOK_SECONDS, Stuck, Traveller, described
 from midflight.contracts.domain import DomainReport, DomainState
 from midflight.core.phase import Phase, Stage
 
-DEADLINE_SECONDS = 300.0
+DEADLINE_SECONDS = 180.0
 CUTOVERS_AGAIN = 2
 STUNTS: dict[str, tuple[type[Stunt], ...]] = {
     "members": (PauseInBackfill,),
