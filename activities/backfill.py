@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from temporalio import activity
 
 from activities.opened import opened
+from activities.reading import Block, ahead, mapped_blocks
 from activities.slices import Progress, stop_if_worker_stops, until_paused
 from midflight.clock import seconds
 from midflight.contracts.backfill import Constrained, Copied, CopyPartition, Partitioned, PlanPartitions
 from midflight.contracts.base import DomainRef
-from midflight.core.documents import last_key
 from midflight.core.keys import key_bytes
 from midflight.core.mapping import mapper_for
-from midflight.core.outcome import Applied, PartitionCursor
+from midflight.core.outcome import Applied, Batch, PartitionCursor
 from midflight.core.pacing import batch_size, rest_seconds
-from midflight.core.plan import CollectionMap
 from midflight.ports import Stores
 from midflight.records import Partition
-from midflight.sync import Bridge, apply_block, sync_keys
+from midflight.sync import Bridge, sync_keys
 
 ORPHANS_AT_ONCE = 1_000
 
@@ -75,7 +75,6 @@ class BackfillActivities:
             )
 
     async def _copy(self, work: Bridge, request: CopyPartition, tally: _Tally) -> None:
-        collection = work.plan.collection(request.collection)
         partition = await _partition(work, request)
         tally.committed = partition.documents
         progress = Progress(request.ref.domain, "backfill", collection=request.collection, partition=request.partition)
@@ -85,17 +84,18 @@ class BackfillActivities:
         # One draw serves one cursor: drawn before it is opened, because the server may hold documents back between
         # batches.
         ticket = await work.target.door.draw(request.ref.domain)
-        place = partition
-        async for block in _blocks(work, request, partition):
-            began = seconds()
-            key, documents = last_key(block)
-            checkpoint = _checkpoint(request, place, key, documents)
-            tally.add(documents, await apply_block(work.target, work.plan, collection, block, ticket, checkpoint))
-            place = _moved(place, key, documents)
-            progress.beat(documents, committed=place.documents)
-            stop_if_worker_stops()
-            await _rest(rest_seconds(documents, seconds() - began, request.pacing, request.share), progress)
-        await _finish(work, request, collection, place)
+        place, began = partition, seconds()
+        async with aclosing(_blocks(work, request, partition)) as blocks:
+            async for block in blocks:
+                checkpoint = _checkpoint(request, place, block.last, block.documents)
+                batch = Batch("backfill", {request.collection: block.outcomes}, checkpoint)
+                tally.add(block.documents, await work.target.door.apply(work.plan, ticket, batch))
+                place = _moved(place, block.last, block.documents)
+                progress.beat(block.documents, committed=place.documents)
+                stop_if_worker_stops()
+                await _rest(rest_seconds(block.documents, seconds() - began, request.pacing, request.share), progress)
+                began = seconds()
+        await _finish(work, request, place)
         tally.done = True
 
 
@@ -130,13 +130,15 @@ async def _partition(work: Bridge, request: CopyPartition) -> Partition:
     return next(p for p in recorded if p.number == request.partition)
 
 
-def _blocks(work: Bridge, request: CopyPartition, partition: Partition) -> AsyncIterator[bytes]:
-    return work.source.reader.read_range(
-        request.collection,
+def _blocks(work: Bridge, request: CopyPartition, partition: Partition) -> AsyncGenerator[Block, None]:
+    blocks = mapped_blocks(
+        work.source.reader,
+        work.plan.collection(request.collection),
         partition.keys,
         above=partition.cursor,
         batch_size=batch_size(request.pacing, request.share),
     )
+    return ahead(blocks)
 
 
 def _checkpoint(
@@ -149,10 +151,10 @@ def _moved(place: Partition, key: bytes, documents: int) -> Partition:
     return Partition(place.number, place.keys, key, place.batches + 1, place.documents + documents, done=False)
 
 
-async def _finish(work: Bridge, request: CopyPartition, collection: CollectionMap, place: Partition) -> None:
+async def _finish(work: Bridge, request: CopyPartition, place: Partition) -> None:
     ticket = await work.target.door.draw(request.ref.domain)
     checkpoint = _checkpoint(request, place, place.cursor, 0, done=True)
-    await apply_block(work.target, work.plan, collection, b"", ticket, checkpoint)
+    await work.target.door.apply(work.plan, ticket, Batch("backfill", {}, checkpoint))
 
 
 async def _rest(rest: float, progress: Progress) -> None:

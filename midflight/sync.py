@@ -1,8 +1,7 @@
 """Draw, read, apply: the only order in which anything of the source reaches the target. Protocol section 2.
 
 Every path (tail, repair, retry of a quarantine, and later the application's shadow write) brings keys and calls
-`sync_keys`; the backfill brings a cursor and calls `apply_block` with the ticket that was drawn before the cursor
-was opened.
+`sync_keys`; the backfill brings a cursor, and applies with the ticket that was drawn before the cursor was opened.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 
 from midflight.core.documents import read_documents
 from midflight.core.mapping import Mapper, mapper_for
-from midflight.core.outcome import Applied, Batch, Checkpoint, Outcome, Path, Ticket
+from midflight.core.outcome import Applied, Batch, Checkpoint, Outcome, Path
 from midflight.core.plan import CollectionMap, Plan
 from midflight.ports import Source, Target
 
@@ -44,19 +43,6 @@ async def sync_keys(
     ticket = await target.door.draw(plan.domain)
     outcomes = {name: await _read(source, plan.collection(name), wanted, after) for name, wanted in keys.items()}
     return await target.door.apply(plan, ticket, Batch(path, outcomes, checkpoint))
-
-
-async def apply_block(
-    target: Target,
-    plan: Plan,
-    collection: CollectionMap,
-    block: bytes,
-    ticket: Ticket,
-    checkpoint: Checkpoint,
-) -> Applied:
-    """Apply a block of documents read from a cursor that was opened after `ticket` was drawn."""
-    outcomes = await asyncio.to_thread(map_block, mapper_for(collection), block)
-    return await target.door.apply(plan, ticket, Batch("backfill", {collection.collection: outcomes}, checkpoint))
 
 
 def map_block(mapper: Mapper, block: bytes) -> list[Outcome]:

@@ -12,10 +12,11 @@ from pymongo.database import Database
 
 from midflight.core.documents import read_documents
 from midflight.core.keys import key_bytes
-from midflight.core.outcome import FeedPosition
+from midflight.core.mapping import mapper_for
+from midflight.core.outcome import Batch, FeedPosition, Ticket
 from midflight.errors import AuthorityMoved, Superseded
 from midflight.records import KeyRange
-from midflight.sync import Bridge, apply_block, sync_keys
+from midflight.sync import Bridge, map_block, sync_keys
 from midflight.testing.faults import Faulty, Valve
 from tests.fixtures.rig import ORDERS, Rig, order
 
@@ -52,6 +53,12 @@ async def first_block(bridge: Bridge) -> bytes:
     raise AssertionError("the collection is empty")
 
 
+async def apply_block(bridge: Bridge, block: bytes, ticket: Ticket) -> None:
+    """Apply a block as the backfill does."""
+    outcomes = map_block(mapper_for(ORDERS), block)
+    await bridge.target.door.apply(bridge.plan, ticket, Batch("backfill", {"orders": outcomes}))
+
+
 async def assert_equal(bridge: Bridge, rig: Rig) -> None:
     """The target holds what the source holds."""
     with rig.source() as shop:
@@ -73,7 +80,7 @@ async def test_a_change_between_read_and_write_of_a_batch_is_right_in_the_target
             block = await first_block(bridge)
             change(shop)
             await sync_keys(bridge, {"orders": [KEY]}, "tail")
-            await apply_block(bridge.target, prepared.plan, ORDERS, block, ticket, None)
+            await apply_block(bridge, block, ticket)
             await assert_equal(bridge, prepared)
 
 
@@ -85,7 +92,7 @@ async def test_the_tail_after_the_batch_is_right_too(prepared: Rig, change: Call
             ticket = await bridge.target.door.draw("orders")
             block = await first_block(bridge)
             change(shop)
-            await apply_block(bridge.target, prepared.plan, ORDERS, block, ticket, None)
+            await apply_block(bridge, block, ticket)
             await sync_keys(bridge, {"orders": [KEY]}, "tail")
             await assert_equal(bridge, prepared)
 
