@@ -62,18 +62,12 @@ class Settings(BaseModel):
         "127.0.0.1:7233", "host:port of Temporal; when set, no embedded Temporal is started", AT_WORKER_START
     )
     temporal_namespace: str = _setting("default", "Temporal namespace of all migrations", AT_WORKER_START)
-    task_queue: str = _setting(
-        "midflight", "task queue the worker polls and the starter uses", AT_WORKER_START
-    )
+    task_queue: str = _setting("midflight", "task queue the worker polls and the starter uses", AT_WORKER_START)
     source_uri: SecretStr | None = _setting(
         None, "MongoDB to use instead of the embedded Mongo-compatible server", AT_NEXT_UP
     )
-    target_dsn: SecretStr | None = _setting(
-        None, "PostgreSQL to use instead of the embedded server", AT_NEXT_UP
-    )
-    state_dir: Path = _setting(
-        Path(".midflight"), "where embedded servers and reports keep their data", AT_NEXT_UP
-    )
+    target_dsn: SecretStr | None = _setting(None, "PostgreSQL to use instead of the embedded server", AT_NEXT_UP)
+    state_dir: Path = _setting(Path(".midflight"), "where embedded servers and reports keep their data", AT_NEXT_UP)
     log_format: Literal["json", "console"] = _setting(
         "json", "how log lines look: one JSON object each, or for people", AT_WORKER_START
     )
@@ -130,13 +124,9 @@ class Settings(BaseModel):
         variable = store_variable(store)
         address = self.stores.get(variable)
         if address is None:
-            raise SettingsError(
-                f"The store '{store}' has no address.", next_step=f"Set {variable} to {kind}."
-            )
+            raise SettingsError(f"The store '{store}' has no address.", next_step=f"Set {variable} to {kind}.")
         if not address.get_secret_value().startswith(starts):
-            raise SettingsError(
-                f"{variable} does not hold {kind}.", next_step="Correct it; its value is not shown."
-            )
+            raise SettingsError(f"{variable} does not hold {kind}.", next_step="Correct it; its value is not shown.")
         return address
 
 
@@ -175,9 +165,7 @@ def _field_of(variable: str) -> str:
 def _refusal(error: ValidationError) -> SettingsError:
     first = error.errors(include_input=False, include_url=False)[0]
     variable = _variable(str(first["loc"][0]))
-    return SettingsError(
-        f"{variable} cannot be used: {first['msg']}.", next_step="`midflight settings` describes it."
-    )
+    return SettingsError(f"{variable} cannot be used: {first['msg']}.", next_step="`midflight settings` describes it.")
 
 
 def _variable(field: str) -> str:
