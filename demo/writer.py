@@ -25,6 +25,8 @@ from midflight.settings import Settings
 
 SOURCE, TARGET = "mongo-main", "pg-main"
 AT_MOST_SECONDS = 3_600.0
+SELECTION_MS = 2_000
+"""So long a hand waits for a source that is away; then it can be asked to stop."""
 
 
 class Writer:
@@ -43,7 +45,7 @@ class Writer:
         """Write until stopped."""
         stages = Stages(self._dsn, self.stop)
         stages.start()
-        with MongoClient[Document](self._uri, document_class=dict) as client:
+        with MongoClient[Document](self._uri, serverSelectionTimeoutMS=SELECTION_MS) as client:
             hands = [threading.Thread(target=self._guarded, args=(shape, client, stages)) for shape in self._shapes]
             for hand in hands:
                 hand.start()
