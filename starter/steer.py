@@ -6,11 +6,12 @@ import uuid
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from temporalio.client import Client
 
 from midflight.contracts.domain import Approve, Command, GateView, Pause, Reject, Resume, Rollback, SetPacing
 from midflight.core.phase import Phase
-from midflight.core.plan import GateName
+from midflight.core.plan import DailyWindow, GateName
 from starter import moves, render
 from starter.exits import ExitCode, NoWorker
 from starter.look import status_of
@@ -72,16 +73,27 @@ def pacing(  # noqa: PLR0913 - each is an option of the command
     unlimited: Annotated[bool, typer.Option("--unlimited", help="No limit of the rate.")] = False,
     batch: Annotated[int | None, typer.Option(min=1, max=50_000, help="Documents in a batch.")] = None,
     parallel: Annotated[int | None, typer.Option(min=1, max=64, help="Partitions copied at a time.")] = None,
+    window: Annotated[str, typer.Option(help="Hours of the day (UTC), as 22:00-05:00, or `always`.")] = "",
     person: Person = "",
     as_json: AsJson = False,
 ) -> None:
     """Change how hard the backfill works, while it works."""
     if rate is not None and unlimited:
         raise typer.BadParameter("--rate and --unlimited contradict each other; give one of them.")
-    if not (rate or unlimited or batch or parallel):
-        raise typer.BadParameter("Nothing to change: give --rate, --unlimited, --batch or --parallel.")
+    if not (rate or unlimited or batch or parallel or window):
+        raise typer.BadParameter("Nothing to change: give --rate, --unlimited, --batch, --parallel or --window.")
     changes = {"documents_per_second": rate, "unlimited": unlimited, "batch_size": batch, "parallel": parallel}
-    _say(domain, SetPacing(**_signature(person, ""), **changes), as_json)
+    _say(domain, SetPacing(**_signature(person, ""), **changes, **_window(window)), as_json)
+
+
+def _window(text: str) -> dict[str, Any]:
+    if text in ("", "always"):
+        return {"always": text == "always"}
+    start, _, end = text.partition("-")
+    try:
+        return {"window": DailyWindow(start=start, end=end)}
+    except ValidationError as error:
+        raise typer.BadParameter("--window takes two times of day, as 22:00-05:00, or `always`.") from error
 
 
 def _signature(person: str, reason: str) -> dict[str, Any]:

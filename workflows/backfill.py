@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from temporalio import workflow
 from temporalio.workflow import ActivityHandle
@@ -111,10 +112,13 @@ class BackfillCollection:
         while True:
             self._apply_pause()
             window = self._pacing.window
-            if window is None:
-                await workflow.wait_condition(lambda: self._pacing.window is not None)
-                continue
-            await workflow.sleep(until_change(window, workflow.now()), summary="until the daily window changes")
+            timeout = None if window is None else until_change(window, workflow.now())
+            with suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: self._pacing.window != window,  # noqa: B023 (awaited before it changes)
+                    timeout=timeout,
+                    timeout_summary="until the daily window changes",
+                )
 
     def _apply_pause(self) -> None:
         if self._paused or not is_open(self._pacing.window, workflow.now()):

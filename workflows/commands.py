@@ -15,7 +15,6 @@ from midflight.contracts.domain import (
     Rollback,
     SetPacing,
 )
-from midflight.core.pacing import with_changes
 from midflight.core.phase import ORDER, UNDOABLE, precedes
 from midflight.core.plan import Pacing
 
@@ -62,8 +61,15 @@ def described(command: Command) -> str:
 
 def new_pacing(pacing: Pacing, command: SetPacing) -> Pacing:
     """The pacing with the command's changes."""
-    rate = None if command.unlimited else command.documents_per_second or pacing.documents_per_second
-    return with_changes(pacing, rate, command.batch_size, command.parallel)
+    changes = {
+        "documents_per_second": command.documents_per_second,
+        "batch_size": command.batch_size,
+        "parallel": command.parallel,
+        "window": command.window,
+    }
+    named = {name: value for name, value in changes.items() if value is not None}
+    lifted = {"documents_per_second": command.unlimited, "window": command.always}
+    return pacing.model_copy(update=named | {name: None for name, lift in lifted.items() if lift})
 
 
 def _repeated(state: DomainState, command: Command) -> bool:
@@ -140,6 +146,7 @@ def _changes(command: SetPacing) -> str:
         "documents/s": "unlimited" if command.unlimited else command.documents_per_second,
         "batch": command.batch_size,
         "parallel": command.parallel,
+        "window": "always" if command.always else command.window and f"{command.window.start}-{command.window.end}",
     }
     return ", ".join(f"{name} {value}" for name, value in changes.items() if value is not None) or "no change"
 

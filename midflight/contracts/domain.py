@@ -11,7 +11,7 @@ from midflight.contracts.parity import ParityReport
 from midflight.contracts.prepare import FindingView
 from midflight.core.gates import Evidence
 from midflight.core.phase import Phase, Stage
-from midflight.core.plan import GateName, Pacing, Plan
+from midflight.core.plan import DailyWindow, GateName, Pacing, Plan
 
 State = Literal["running", "paused", "waiting", "attention", "rolled_back", "done"]
 LOG_LENGTH = 50
@@ -53,12 +53,14 @@ class Rollback(Command):
 
 
 class SetPacing(Command):
-    """New pacing; None keeps what is."""
+    """New pacing; None keeps what is. `unlimited` lifts the rate, `always` the daily window."""
 
     documents_per_second: int | None = None
     unlimited: bool = False
     batch_size: int | None = Field(None, ge=1, le=50_000)
     parallel: int | None = Field(None, ge=1, le=64)
+    window: DailyWindow | None = None
+    always: bool = False
 
 
 class Answer(Contract):

@@ -24,17 +24,6 @@ def batch_size(pacing: Pacing, share: int = 1) -> int:
     return max(1, min(pacing.batch_size, pacing.documents_per_second // (2 * share)))
 
 
-def with_changes(pacing: Pacing, rate: int | None, batch: int | None, parallel: int | None) -> Pacing:
-    """The pacing with another rate, and with another batch size and parallelism where given."""
-    return pacing.model_copy(
-        update={
-            "documents_per_second": rate,
-            "batch_size": batch or pacing.batch_size,
-            "parallel": parallel or pacing.parallel,
-        }
-    )
-
-
 def is_open(window: DailyWindow | None, now: datetime) -> bool:
     """Whether the backfill may run at `now` (UTC)."""
     if window is None:

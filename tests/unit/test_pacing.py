@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from midflight.core.pacing import batch_size, is_open, rest_seconds, until_change, with_changes
+from midflight.core.pacing import batch_size, is_open, rest_seconds, until_change
 from midflight.core.plan import DailyWindow, Pacing
 
 NIGHT = DailyWindow(start="22:00", end="05:30")
@@ -65,8 +65,3 @@ def test_the_window_is_open_from_start_until_end(window: DailyWindow | None, tim
 )
 def test_the_next_change_of_the_window_is_always_ahead(window: DailyWindow, time: str, minutes: int) -> None:
     assert until_change(window, at(time)) == timedelta(minutes=minutes)
-
-
-def test_changes_keep_what_is_not_named() -> None:
-    changed = with_changes(Pacing(documents_per_second=5, batch_size=7, parallel=3), None, None, 4)
-    assert (changed.documents_per_second, changed.batch_size, changed.parallel) == (None, 7, 4)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
 from midflight.contracts.domain import Approve, Pause, Reject, Resume, Rollback, SetPacing
 from midflight.contracts.prepare import FindingView
 from midflight.core.phase import ORDER, Phase
+from midflight.core.plan import DailyWindow, Pacing
 from tests.workflow.conftest import Stage, make_plan
 from workflows.domain import MigrateDomain
 
@@ -205,6 +208,20 @@ async def test_new_pacing_reaches_a_running_copy(stage: Stage) -> None:
     )
     await stage.until(handle, lambda s: stage.world.called("copy_partition") > before)
     assert (await handle.query(MigrateDomain.status)).state.pacing.documents_per_second == 100
+
+
+async def test_nothing_is_copied_outside_the_daily_window_until_it_is_lifted(stage: Stage) -> None:
+    hour = datetime.now(UTC).hour
+    window = DailyWindow(start=f"{(hour + 2) % 24:02}:00", end=f"{(hour + 3) % 24:02}:00")
+    plan = make_plan(pacing=Pacing(window=window))
+    handle = await stage.start(plan)
+    child = stage.client.get_workflow_handle(f"{handle.id}/backfill/members")
+    await stage.until(handle, lambda s: s.state.phase is Phase.BACKFILL and stage.world.called("plan_partitions") == 1)
+    # A query is answered after everything that the workflow could do before it.
+    await child.query("progress")
+    assert stage.world.called("copy_partition") == 0
+    await handle.execute_update(MigrateDomain.set_pacing_update, SetPacing(person="ann", always=True))
+    assert (await handle.result()).documents == 30
 
 
 async def test_a_long_history_continues_as_new_and_keeps_its_place(stage: Stage) -> None:
