@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from midflight.core.pacing import is_open, until_change
     from workflows import options
-    from workflows.steering import Steering
+    from workflows.steering import Steering, together
 
 
 @workflow.defn
@@ -37,6 +37,7 @@ class BackfillCollection:
         self._total = Copied()
         self._committed: dict[int, int] = {}
         self._committed_before = 0
+        self._at_work = 0
 
     @workflow.run
     async def run(self, request: BackfillRequest) -> Copied:  # noqa: ARG002 (given to __init__ too)
@@ -73,21 +74,21 @@ class BackfillCollection:
         )
 
     async def _copy_all(self, planned: Partitioned) -> None:
-        waiting, running = list(planned.open), dict[int, asyncio.Task[None]]()
-        while waiting or running:
-            while waiting and len(running) < self._pacing.parallel:
-                number = waiting.pop(0)
-                running[number] = asyncio.create_task(self._copy(number))
-            await workflow.wait(running.values(), return_when=asyncio.FIRST_COMPLETED)
-            for number in [n for n, task in running.items() if task.done()]:
-                running.pop(number).result()
+        await together(self._copy(number) for number in planned.open)
 
     async def _copy(self, number: int) -> None:
         def note(copied: Copied) -> None:
             self._total += copied
             self._committed[number] = copied.committed
 
-        await self._steering.work(self._start(number), note)
+        # Asked again after each wait: several may be woken for one place, and the pacing may have changed.
+        while self._at_work >= self._pacing.parallel:
+            await workflow.wait_condition(lambda: self._at_work < self._pacing.parallel)
+        self._at_work += 1
+        try:
+            await self._steering.work(self._start(number), note)
+        finally:
+            self._at_work -= 1
 
     def _start(self, number: int) -> Callable[[], ActivityHandle[Copied]]:
         def start() -> ActivityHandle[Copied]:

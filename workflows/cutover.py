@@ -23,10 +23,10 @@ FULL = 100.0
 
 
 async def cut_over(move: Move) -> None:
-    """Flip the domain to the target, or leave it as it was and say which step was late. Parked if undone."""
+    """Hold until nothing stands between the domain and the flip, or undo and say which step was late (Parked)."""
     token = await _compare_changed(move)
     try:
-        await _hold_and_flip(move, token)
+        await _hold_and_verify(move, token)
     except Interrupted:
         await undo(move)
         raise
@@ -45,6 +45,17 @@ async def undo(move: Move) -> None:
     await move.call(CutoverActivities.lower_fence, move.ref, "lower the fence", options.FLIP)
     move.state.fenced = False
     await move.set_stage(Stage.RAMP, reads_percent=FULL)
+
+
+async def flip(move: Move) -> None:
+    """Make the target the authority. Repeated until the ledger has answered: it may have happened unheard."""
+    request = Flip(ref=move.ref, epoch=move.state.flip_epoch)
+    flipped: Flipped = await move.call(
+        CutoverActivities.flip, request, "flip: the target is the authority", options.FLIP
+    )
+    move.state.stage, move.state.reads_percent = Stage.TARGET, FULL
+    await move.record("flipped", epoch=flipped.epoch, **move.held)
+    move.tell(waiting_for="")
 
 
 class _Late(Exception):
@@ -68,7 +79,7 @@ async def _compare_changed(move: Move) -> int:
     return token
 
 
-async def _hold_and_flip(move: Move, token: int) -> None:
+async def _hold_and_verify(move: Move, token: int) -> None:
     deadline = workflow.now() + timedelta(seconds=move.plan.limits.cutover_seconds)
     epoch = await _hold(move)
     move.state.fenced = True
@@ -83,26 +94,11 @@ async def _hold_and_flip(move: Move, token: int) -> None:
     )
     if checked.mismatches:
         raise _Late(f"{checked.mismatches} of {checked.compared} documents changed last differ")
-    left = _left(deadline, "verify")
+    _left(deadline, "verify")
     move.steering.check()
-    # From here on a rollback is refused: whether the flip has happened is for the ledger to say, and it is asked
-    # until it answers.
-    move.state.flipped = True
-    flipped: Flipped = await move.call(
-        CutoverActivities.flip,
-        Flip(ref=move.ref, epoch=epoch),
-        "flip: the target is the authority",
-        options.FLIP,
-    )
-    move.state.stage, move.state.reads_percent = Stage.TARGET, FULL
-    await move.record(
-        "flipped",
-        epoch=flipped.epoch,
-        drained_seconds=drained.seconds,
-        compared=checked.compared,
-        seconds_left=left,
-    )
-    move.tell(waiting_for="")
+    # From here on a rollback is refused: whether the flip has happened is for the ledger to say.
+    move.state.flipped, move.state.flip_epoch = True, epoch
+    move.held = {"drained_seconds": drained.seconds, "compared": checked.compared}
 
 
 async def _hold(move: Move) -> int:

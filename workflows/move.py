@@ -40,6 +40,8 @@ class Move:
         self.steering = Steering(paused=self.state.pause is not None)
         self.tail = Tail(self)
         self.story = story.Story()
+        self.held: dict[str, Any] = {}
+        """What the hold measured, for the audit trail once writes go on."""
 
     @property
     def ref(self) -> DomainRef:

@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
         Rechecked,
     )
     from workflows import options
-    from workflows.steering import Steering
+    from workflows.steering import Steering, together
 
 RECHECKS_AT_MOST = 200
 
@@ -81,7 +81,7 @@ class CheckParity:
         # The oldest token counts: what any collection changed since then was not yet compared for certain.
         self._token = begun.token if self._token is None else min(self._token, begun.token)
         places = asyncio.Semaphore(self._pacing.parallel)
-        await asyncio.gather(*(self._compare(collection, number, places) for number in begun.open))
+        await together(self._compare(collection, number, places) for number in begun.open)
 
     async def _compare(self, collection: str, number: int, places: asyncio.Semaphore) -> None:
         async with places:

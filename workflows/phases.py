@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 from temporalio import workflow
 
@@ -18,9 +17,10 @@ with workflow.unsafe.imports_passed_through():
     from midflight.core.phase import Phase, Stage
     from workflows import options
     from workflows.backfill import BackfillCollection
-    from workflows.cutover import cut_over
+    from workflows.cutover import cut_over, flip
     from workflows.gatekeeper import pass_gate
     from workflows.move import Move, Parked
+    from workflows.steering import together
     from workflows.verify import check_parity
 
 
@@ -47,7 +47,7 @@ async def capture(move: Move) -> None:
 
 async def backfill(move: Move) -> None:
     """Copy what exists; then indexes and foreign keys."""
-    await _all(_copy(move, entry.collection) for entry in move.plan.collections)
+    await together(_copy(move, entry.collection) for entry in move.plan.collections)
     built: Constrained = await move.call(
         BackfillActivities.constrain, move.ref, "indexes and foreign keys", options.BUILD
     )
@@ -88,6 +88,7 @@ async def cutover(move: Move) -> None:
     if not move.state.flipped:
         await pass_gate(move, "cutover")
         await cut_over(move)
+    await flip(move)
     await move.tail.stop()
 
 
@@ -122,14 +123,6 @@ RUNBOOK: dict[Phase, Callable[[Move], Awaitable[None]]] = {
     Phase.RETIRE: retire,
     Phase.DECOMMISSION: decommission,
 }
-
-
-async def _all(copies: Iterable[Awaitable[None]]) -> None:
-    """Wait for all of them, also when one fails: nothing may still be writing when the phase is left."""
-    outcomes = await asyncio.gather(*copies, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
 
 
 async def _copy(move: Move, collection: str) -> None:

@@ -8,7 +8,7 @@ committed checkpoint.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -112,10 +112,27 @@ class Steering:
 
     async def _slice(self, start: Callable[[], workflow.ActivityHandle[S]]) -> S | None:
         turn, handle = self.turn, start()
-        await workflow.wait_condition(lambda: handle.done() or self.turn != turn)
+        try:
+            await workflow.wait_condition(lambda: handle.done() or self.turn != turn)
+        except asyncio.CancelledError:
+            # This workflow is cancelled: it may not end before the activity has, which would go on writing.
+            handle.cancel()
+            await _result(handle)
+            raise
         if not handle.done():
             handle.cancel()
         return await _result(handle)
+
+
+async def together(works: Iterable[Awaitable[None]]) -> None:
+    """Wait for all of them, also when one fails or all are cancelled; only then raise the first failure.
+
+    Nothing may still be writing when whoever waits here goes on.
+    """
+    outcomes = await asyncio.gather(*works, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 async def _result(handle: workflow.ActivityHandle[S]) -> S | None:

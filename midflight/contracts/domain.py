@@ -147,6 +147,8 @@ class DomainState(BaseModel):
     tailing: bool = False
     fenced: bool = False
     flipped: bool = False
+    """True from the moment the flip is asked for: then only the ledger knows, and nothing is undone any more."""
+    flip_epoch: int = 0
     evidence: Evidence | None = None
     started_by: str = ""
     spans: list[PhaseSpan] = []

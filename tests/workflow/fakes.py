@@ -53,13 +53,16 @@ class World:
         self.findings: tuple[FindingView, ...] = (FindingView(check="source: reachable", ok=True),)
         self.evidence = GOOD
         self.drain_fails = False
+        self.flip_fails = False
         self.follow_fails: str | None = None
         self.copying = asyncio.Event()
         self.let_copy = asyncio.Event()
         self.let_copy.set()
         self.following = 0
         self.copies = 0
+        self.at_work_when_undone = 0
         self.mismatches = 0
+        self.slow_to_stop = 0.0
 
     def called(self, name: str) -> int:
         """How often an activity was asked for."""
@@ -94,6 +97,7 @@ class World:
                 activity.heartbeat({})
                 await asyncio.sleep(BEAT_SECONDS)
         except asyncio.CancelledError:
+            await asyncio.sleep(self.slow_to_stop)
             return Copied(documents=1, committed=1, done=False)
         finally:
             self.copies -= 1
@@ -185,12 +189,15 @@ class World:
     @activity.defn
     async def flip(self, request: Flip) -> Flipped:
         self.calls.append("flip")
+        if self.flip_fails:
+            raise ApplicationError("the ledger refuses", type="TargetRefused", non_retryable=True)
         self.stages.append("target")
         return Flipped(epoch=request.epoch + 1)
 
     @activity.defn
     async def undo(self, request: Undo) -> None:
         self.calls.append("undo:copy" if request.forget_copy else "undo:partitions")
+        self.at_work_when_undone = self.copies + self.following
 
     @activity.defn
     async def retire(self, ref: DomainRef) -> None:

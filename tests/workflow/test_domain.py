@@ -152,12 +152,14 @@ async def test_a_rollback_from_ramp_undoes_and_waits_to_be_resumed(stage: Stage,
 
 
 async def test_a_rollback_during_the_copy_leaves_nothing_running(stage: Stage) -> None:
+    """Red if a child ends before the activities that it cancelled have: they would write into the emptied target."""
     stage.world.let_copy.clear()
+    stage.world.slow_to_stop = 1.0
     handle = await stage.start(make_plan())
-    await stage.world.copying.wait()
+    await stage.until(handle, lambda s: stage.world.copies == 2 and stage.world.following == 1)
     await handle.execute_update(MigrateDomain.rollback_update, Rollback(person="ann", to=Phase.PREPARE))
     await stage.until(handle, lambda s: s.state.state == "rolled_back")
-    assert stage.world.following == 0
+    assert stage.world.at_work_when_undone == 0
     assert stage.world.calls[-2:] == ["forget", "undo:copy"]
 
 
@@ -173,6 +175,20 @@ async def test_a_late_drain_undoes_the_cutover_and_resume_tries_again(stage: Sta
     stage.world.drain_fails = False
     await handle.execute_update(MigrateDomain.resume_update, Resume(person="ann"))
     assert (await handle.result()).phase is Phase.DONE
+
+
+async def test_a_flip_that_went_unanswered_is_asked_for_again_and_never_undone(stage: Stage) -> None:
+    stage.world.flip_fails = True
+    handle = await stage.start(make_plan())
+    status = await stage.until(handle, lambda s: s.state.state == "attention")
+    assert "the ledger refuses" in status.state.problem
+    assert stage.world.called("lower_fence") == 0
+    with pytest.raises(WorkflowUpdateFailedError):
+        await handle.execute_update(MigrateDomain.rollback_update, Rollback(person="ann", to=Phase.PREPARE))
+    stage.world.flip_fails = False
+    await handle.execute_update(MigrateDomain.resume_update, Resume(person="ann"))
+    assert (await handle.result()).phase is Phase.DONE
+    assert stage.world.called("raise_fence") == 1
 
 
 async def test_a_rollback_after_the_flip_is_refused_with_the_reason(stage: Stage) -> None:
