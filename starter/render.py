@@ -108,7 +108,7 @@ def facts(known: Mapping[str, Any]) -> RenderableType:
 def quarantine(entries: Sequence[QuarantineEntry]) -> RenderableType:
     """A line for each entry."""
     if not entries:
-        return Text("Nothing is in quarantine.")
+        return Text("No open entry in quarantine; `--waived` shows those that were waived too.")
     table = _table("number", "collection", "field", "type", "column", "reason", "waived by")
     for entry in entries:
         cells = (entry.collection, entry.field, entry.value_type, entry.column, entry.reason, entry.waived_by or "")

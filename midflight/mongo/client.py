@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -38,7 +39,8 @@ async def open_source(uri: str, database: str) -> AsyncIterator[Source]:
     try:
         yield source_in(client, database)
     finally:
-        await client.close()
+        # A second cancellation, while the first is being obeyed, must not cut the closing short.
+        await asyncio.shield(client.close())
 
 
 def source_in(client: AsyncMongoClient[dict[str, Any]], database: str) -> Source:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
+
+from midflight.ports import Source, Stores, Target
 
 Hook = Callable[[int], Awaitable[None]]
 
@@ -36,6 +39,31 @@ class Faulty:
             return answer
 
         return call
+
+
+class FaultyStores:
+    """Implements `midflight.ports.Stores`: the given stores, with faults put on what they open."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        *,
+        source: Callable[[Source], Source] = lambda source: source,
+        target: Callable[[Target], Target] = lambda target: target,
+    ) -> None:
+        self._stores, self._source, self._target = stores, source, target
+
+    @asynccontextmanager
+    async def source(self, store: str, database: str) -> AsyncIterator[Source]:
+        """The source, with its faults."""
+        async with self._stores.source(store, database) as source:
+            yield self._source(source)
+
+    @asynccontextmanager
+    async def target(self, store: str) -> AsyncIterator[Target]:
+        """The target, with its faults."""
+        async with self._stores.target(store) as target:
+            yield self._target(target)
 
 
 class Valve:

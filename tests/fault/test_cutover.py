@@ -12,9 +12,9 @@ import pytest
 from pymongo.errors import WriteError
 
 from midflight.core.phase import Phase
-from midflight.ports import Source, Stores, Target
+from midflight.ports import Target
 from midflight.settings import Settings
-from midflight.testing.faults import Faulty
+from midflight.testing.faults import Faulty, FaultyStores
 from tests.fixtures.rig import Rig, approve, order, until_status
 from worker import build_worker
 from workflows.client import connect
@@ -23,36 +23,29 @@ FENCED = 121
 """The code of a document that fails validation: the fence."""
 
 
-class LateStores:
-    """The real stores; once `late` is set every apply through the door waits that many seconds first."""
+class Lateness:
+    """Seconds that every apply through the door waits first."""
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
-        self.late = 0.0
+    def __init__(self) -> None:
+        self.seconds = 0.0
 
-    @asynccontextmanager
-    async def source(self, store: str, database: str) -> AsyncIterator[Source]:
-        async with self._stores.source(store, database) as source:
-            yield source
+    async def wait(self, _: int) -> None:
+        await asyncio.sleep(self.seconds)
 
-    @asynccontextmanager
-    async def target(self, store: str) -> AsyncIterator[Target]:
-        async with self._stores.target(store) as target:
-            yield replace(target, door=Faulty(target.door, "apply", before=self._wait))
-
-    async def _wait(self, _: int) -> None:
-        await asyncio.sleep(self.late)
+    def on(self, target: Target) -> Target:
+        return replace(target, door=Faulty(target.door, "apply", before=self.wait))
 
 
 @asynccontextmanager
-async def working(rig: Rig) -> AsyncIterator[LateStores]:
-    """A worker in this process, so that its stores can be made late."""
+async def working(rig: Rig) -> AsyncIterator[Lateness]:
+    """A worker in this process, whose door can be made late."""
     client = await connect(rig.temporal_address, "default")
-    stores = LateStores(rig.stores)
+    lateness = Lateness()
+    stores = FaultyStores(rig.stores, target=lateness.on)
     names = ("TEMPORAL_ADDRESS", "TASK_QUEUE", "HEARTBEAT_THROTTLE_SECONDS")
     settings = Settings.from_environment({f"MIDFLIGHT_{name}": rig.environment[f"MIDFLIGHT_{name}"] for name in names})
     async with build_worker(client, settings, stores):
-        yield stores
+        yield lateness
 
 
 def versions(rig: Rig) -> dict[str, int]:
@@ -70,9 +63,9 @@ async def at_the_cutover(rig: Rig, shop: Any) -> Any:
 async def test_the_flip_waits_until_a_late_tail_has_passed_every_accepted_write(rig: Rig) -> None:
     """Red without the drain: the target would be the authority without the last writes."""
     with rig.source() as shop:
-        async with working(rig) as stores:
+        async with working(rig) as late:
             handle = await at_the_cutover(rig, shop)
-            stores.late = 0.5
+            late.seconds = 0.5
             approval = asyncio.create_task(approve(handle, "cutover"))
             written = await write_until_fenced(shop)
             await approval
@@ -98,16 +91,16 @@ async def write_until_fenced(shop: Any) -> int:
 async def test_a_drain_that_is_too_late_undoes_the_cutover_and_the_source_takes_writes_again(rig: Rig) -> None:
     rig.plan = rig.plan.model_copy(update={"limits": rig.plan.limits.model_copy(update={"cutover_seconds": 1.0})})
     with rig.source() as shop:
-        async with working(rig) as stores:
+        async with working(rig) as late:
             handle = await at_the_cutover(rig, shop)
-            stores.late = 3.0
+            late.seconds = 3.0
             await approve(handle, "cutover")
             status = await until_status(handle, lambda s: s.state.state == "attention", "the undone cutover")
             assert "The cutover was undone, nothing is lost" in status.state.problem
             assert "did not pass mark" in status.state.problem
             shop.orders.update_one({"_id": 1}, {"$set": {"version": 77}})
             assert rig.query("select authority, epoch, stage from midflight.domains") == [("source", 1, "ramp")]
-            stores.late = 0.0
+            late.seconds = 0.0
             await handle.terminate()
 
 
@@ -116,12 +109,12 @@ async def test_the_validator_that_was_there_is_put_back_when_a_cutover_is_undone
     rig.plan = rig.plan.model_copy(update={"limits": rig.plan.limits.model_copy(update={"cutover_seconds": 0.5})})
     with rig.source() as shop:
         shop.create_collection("orders", **({"validator": validator} if validator else {}))
-        async with working(rig) as stores:
+        async with working(rig) as late:
             handle = await at_the_cutover(rig, shop)
-            stores.late = 2.0
+            late.seconds = 2.0
             await approve(handle, "cutover")
             await until_status(handle, lambda s: s.state.state == "attention", "the undone cutover")
             options = next(iter(shop.list_collections(filter={"name": "orders"})))["options"]
             assert options.get("validator", {}) == validator
-            stores.late = 0.0
+            late.seconds = 0.0
             await handle.terminate()

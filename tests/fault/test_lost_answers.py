@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -19,30 +18,22 @@ from midflight.contracts.parity import BeginParity, CompareRange
 from midflight.contracts.tail import Follow
 from midflight.core.fingerprint import fingerprint
 from midflight.core.keys import key_bytes
-from midflight.ports import Source, SourceReader, Stores, Target
+from midflight.ports import SourceReader, Stores, Target
 from midflight.records import KeyRange
 from midflight.sync import sync_keys
-from midflight.testing.faults import Faulty, LostAnswer, lose
+from midflight.testing.faults import Faulty, FaultyStores, LostAnswer, lose
 from tests.fixtures.rig import Rig, order
 
 DOCUMENTS, BATCH = 1_000, 100
 
 
-class FaultyStores:
-    """The real stores, with a fault on one port of the target."""
+def losing(stores: Stores, port: str, method: str, at_call: int) -> FaultyStores:
+    """The real stores; one answer of one port of the target is lost."""
 
-    def __init__(self, stores: Stores, port: str, fault: Callable[[Any], Any]) -> None:
-        self._stores, self._port, self._fault = stores, port, fault
+    def fault(target: Target) -> Target:
+        return replace(target, **{port: Faulty(getattr(target, port), method, after=lose(at_call))})
 
-    @asynccontextmanager
-    async def source(self, store: str, database: str) -> AsyncIterator[Source]:
-        async with self._stores.source(store, database) as source:
-            yield source
-
-    @asynccontextmanager
-    async def target(self, store: str) -> AsyncIterator[Target]:
-        async with self._stores.target(store) as target:
-            yield replace(target, **{self._port: self._fault(getattr(target, self._port))})
+    return FaultyStores(stores, target=fault)
 
 
 def reference(rig: Rig) -> DomainRef:
@@ -56,7 +47,7 @@ async def test_a_copy_whose_commit_went_unanswered_goes_on_after_it(prepared: Ri
     ref, environment = reference(prepared), ActivityEnvironment()
     pacing = prepared.plan.pacing.model_copy(update={"batch_size": BATCH, "partition_size": 100_000})
     request = CopyPartition(ref=ref, collection="orders", partition=1, pacing=pacing)
-    faulty = FaultyStores(prepared.stores, "door", lambda door: Faulty(door, "apply", after=lose(lost)))
+    faulty = losing(prepared.stores, "door", "apply", lost)
     plan_request = PlanPartitions(ref=ref, collection="orders", pacing=pacing)
     planned = await environment.run(BackfillActivities(prepared.stores).plan_partitions, plan_request)
     request = request.model_copy(update={"partition": planned.open[0]})
@@ -103,24 +94,13 @@ async def test_the_copy_draws_before_it_opens_its_cursor(prepared: Rig) -> None:
         plan_request = PlanPartitions(ref=ref, collection="orders", pacing=pacing)
         planned = await environment.run(BackfillActivities(prepared.stores).plan_partitions, plan_request)
         request = CopyPartition(ref=ref, collection="orders", partition=planned.open[0], pacing=pacing)
-        stores = ChangingStores(prepared.stores, change)
+        stores = FaultyStores(
+            prepared.stores, source=lambda source: replace(source, reader=ChangingReader(source.reader, change))
+        )
         copied = await environment.run(BackfillActivities(stores).copy_partition, request)
     assert copied.stale == 2
     assert prepared.one("select version from shop.orders where id = '7'") == 2
     assert prepared.query("select 1 from shop.orders where id = '8'") == []
-
-
-class ChangingStores(FaultyStores):
-    """The real stores, with a source that changes while it is read."""
-
-    def __init__(self, stores: Stores, change: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(stores, "door", lambda door: door)
-        self._change = change
-
-    @asynccontextmanager
-    async def source(self, store: str, database: str) -> AsyncIterator[Source]:
-        async with self._stores.source(store, database) as source:
-            yield replace(source, reader=ChangingReader(source.reader, self._change))
 
 
 async def test_a_tail_whose_commit_went_unanswered_goes_on_after_it(prepared: Rig) -> None:
@@ -131,7 +111,7 @@ async def test_a_tail_whose_commit_went_unanswered_goes_on_after_it(prepared: Ri
         shop.orders.insert_many([order(n) for n in range(50)])
         shop.orders.delete_many({"_id": {"$gte": 40}})
     request = Follow(ref=ref, slice_seconds=0.5, batch_size=7)
-    faulty = FaultyStores(prepared.stores, "door", lambda door: Faulty(door, "apply", after=lose(3)))
+    faulty = losing(prepared.stores, "door", "apply", 3)
     with pytest.raises(LostAnswer):
         await environment.run(TailActivities(faulty).follow, request)
     commits = prepared.one("select commits from midflight.positions")
@@ -149,7 +129,7 @@ async def test_a_comparison_whose_commit_went_unanswered_counts_nothing_twice(pr
     begin = BeginParity(ref=ref, run="run", collection="orders", pacing=prepared.plan.pacing)
     begun = await environment.run(parity.begin_parity, begin)
     request = CompareRange(ref=ref, run="run", collection="orders", number=begun.open[1], batch_size=BATCH)
-    faulty = FaultyStores(prepared.stores, "parity", lambda store: Faulty(store, "advance", after=lose(2)))
+    faulty = losing(prepared.stores, "parity", "advance", 2)
     with pytest.raises(LostAnswer):
         await environment.run(ParityActivities(faulty).compare_range, request)
     for number in begun.open:
