@@ -11,7 +11,7 @@ from temporalio import activity
 
 from activities.opened import opened
 from activities.reading import Block, ahead, mapped_blocks
-from activities.slices import Progress, stop_if_worker_stops, until_paused
+from activities.slices import Progress, beating, stop_if_worker_stops, until_paused
 from midflight.clock import seconds
 from midflight.contracts.backfill import Constrained, Copied, CopyPartition, Partitioned, PlanPartitions
 from midflight.contracts.base import DomainRef
@@ -63,7 +63,7 @@ class BackfillActivities:
 
         Orphans are sent through the door again, which quarantines them, then validated.
         """
-        async with opened(self._stores, ref) as work:
+        async with opened(self._stores, ref) as work, beating(ref.domain, "indexes and foreign keys"):
             schema, plan = work.target.schema, work.plan
             await schema.create_indexes(plan)
             names = await schema.create_foreign_keys(plan)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.opened import opened
+from activities.slices import beating
 from midflight.contracts.base import DomainRef
-from midflight.contracts.cutover import Flip, Flipped, Record, SetStage, Undo
+from midflight.contracts.cutover import Fence, Flip, Flipped, Record, SetStage, Undo
 from midflight.core.gates import Evidence
 from midflight.ports import Stores
 
@@ -41,22 +42,16 @@ class CutoverActivities:
             await target.ledger.record(request.ref.domain, request.kind, request.person, request.details)
 
     @activity.defn
-    async def raise_fence(self, ref: DomainRef) -> None:
-        """From here the source store refuses inserts and updates of the domain. What was there before is kept first."""
-        async with opened(self._stores, ref) as work:
-            names = [entry.collection for entry in work.plan.collections]
-            before = await work.source.fence.current(names)
-            await work.target.ledger.save_fence(ref.domain, before)
-            await work.source.fence.raise_fence(names)
+    async def raise_fence(self, request: Fence) -> None:
+        """From here the source store refuses inserts and updates. The fence itself remembers what it replaced."""
+        async with self._stores.source(request.ref.source_store, request.ref.database) as source:
+            await source.fence.raise_fence(request.collections)
 
     @activity.defn
-    async def lower_fence(self, ref: DomainRef) -> None:
-        """Put back what was there before the fence."""
-        async with opened(self._stores, ref) as work:
-            before = await work.target.ledger.fence(ref.domain)
-            if before is not None:
-                await work.source.fence.lower_fence(before)
-                await work.target.ledger.clear_fence(ref.domain)
+    async def lower_fence(self, request: Fence) -> None:
+        """Put back what was there before the fence. Asks only the source: the target may be the one that is away."""
+        async with self._stores.source(request.ref.source_store, request.ref.database) as source:
+            await source.fence.lower_fence(request.collections)
 
     @activity.defn
     async def flip(self, request: Flip) -> Flipped:
@@ -67,7 +62,7 @@ class CutoverActivities:
     @activity.defn
     async def undo(self, request: Undo) -> None:
         """Forget the copy or only the backfill's progress."""
-        async with opened(self._stores, request.ref) as work:
+        async with opened(self._stores, request.ref) as work, beating(request.ref.domain, "undo"):
             if request.forget_copy:
                 await work.target.ledger.reset(work.plan)
             elif request.forget_partitions:

@@ -18,6 +18,7 @@ from temporalio.exceptions import ApplicationError
 from midflight.clock import seconds
 
 ROUNDING = 1
+BEAT_SECONDS = 5.0
 
 
 @asynccontextmanager
@@ -40,6 +41,23 @@ def stop_if_worker_stops() -> None:
     """Between two batches: make room if this worker is shutting down; another attempt goes on from the checkpoint."""
     if activity.is_worker_shutdown():
         raise ApplicationError("The worker is shutting down; the next attempt goes on from here.", type="WorkerStops")
+
+
+@asynccontextmanager
+async def beating(domain: str, doing: str) -> AsyncIterator[None]:
+    """Beats while one long statement runs: it says that this process lives, so that its death is noticed."""
+    progress = Progress(domain, doing)
+
+    async def beat() -> None:
+        while True:
+            progress.beat()
+            await asyncio.sleep(BEAT_SECONDS)
+
+    ticker = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        ticker.cancel()
 
 
 class Progress:

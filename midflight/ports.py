@@ -88,16 +88,13 @@ class SourceFence(Protocol):
     """Makes the source store refuse application writes."""
 
     async def current(self, collections: Sequence[str]) -> dict[str, str]:
-        """What decides over writes now, by collection, as JSON text for `lower_fence`.
-
-        Fenced collections are left out.
-        """
+        """What decides over writes now, by collection, as JSON text; fenced collections are left out."""
 
     async def raise_fence(self, collections: Sequence[str]) -> None:
-        """Refuse inserts and updates. Repeating is safe. (Whoever raises it has saved `current` before.)"""
+        """Refuse inserts and updates; the fence itself remembers what it replaced. Repeating is safe."""
 
-    async def lower_fence(self, before: dict[str, str]) -> None:
-        """Put back what was there before. Repeating is safe."""
+    async def lower_fence(self, collections: Sequence[str]) -> None:
+        """Put back what each fence remembers; a collection without a fence of ours is left alone."""
 
     async def fenced(self, collections: Sequence[str]) -> set[str]:
         """Which of the collections refuse writes now."""
@@ -215,13 +212,6 @@ class Ledger(Protocol):
 
     async def evidence(self, domain: str) -> Evidence:
         """Everything the gates ask for except what the source knows (the feed window) and the schema (pending)."""
-
-    async def save_fence(self, domain: str, before: dict[str, str]) -> None:
-        """Remember what the fence replaced, before it is raised; an existing memory stays."""
-
-    async def fence(self, domain: str) -> dict[str, str] | None: ...
-
-    async def clear_fence(self, domain: str) -> None: ...
 
     async def counts(self, plan: Plan) -> dict[str, dict[str, int]]:
         """By collection: documents (live guard rows), tombstones, quarantined, rows (of all its tables)."""

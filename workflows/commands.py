@@ -136,7 +136,7 @@ def _refuse_rollback(state: DomainState, command: Rollback) -> str | None:
         return f"a rollback leads to one of {', '.join(p for p in ORDER if p in UNDOABLE)}, not to {command.to}"
     if precedes(state.phase, command.to):
         return f"the move is in phase {state.phase}, which comes before {command.to}"
-    if state.rollback is not None:
+    if state.rollback is not None and not state.parked:
         return f"a rollback to {state.rollback.to} is under way"
     return None
 

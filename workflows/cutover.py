@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.cutover import CutoverActivities
     from activities.parity import ParityActivities
     from activities.tail import TailActivities
-    from midflight.contracts.cutover import Flip, Flipped, SetStage
+    from midflight.contracts.cutover import Fence, Flip, Flipped, SetStage
     from midflight.contracts.parity import ChangedChecked, CheckChanged
     from midflight.contracts.tail import Drain, Drained
     from midflight.core.phase import Stage
@@ -25,6 +25,7 @@ FULL = 100.0
 async def cut_over(move: Move) -> None:
     """Hold until nothing stands between the domain and the flip, or undo and say which step was late (Parked)."""
     token = await _compare_changed(move)
+    await move.steering.ready()  # a pause is obeyed here, not while users wait
     try:
         await _hold_and_verify(move, token)
     except Interrupted:
@@ -42,7 +43,7 @@ async def cut_over(move: Move) -> None:
 async def undo(move: Move) -> None:
     """Back to ramp(100): unfence the source, release the hold. Safe to repeat, and where nothing was done yet."""
     move.tell(waiting_for="undoing the cutover")
-    await move.call(CutoverActivities.lower_fence, move.ref, "lower the fence", options.FLIP)
+    await move.call(CutoverActivities.lower_fence, _fence(move), "lower the fence", options.FLIP)
     move.state.fenced = False
     await move.set_stage(Stage.RAMP, reads_percent=FULL)
 
@@ -83,7 +84,7 @@ async def _hold_and_verify(move: Move, token: int) -> None:
     deadline = workflow.now() + timedelta(seconds=move.plan.limits.cutover_seconds)
     epoch = await _hold(move)
     move.state.fenced = True
-    await move.call(CutoverActivities.raise_fence, move.ref, "fence the source", options.CUTOVER_STEP)
+    await move.call(CutoverActivities.raise_fence, _fence(move), "fence the source", options.CUTOVER_STEP)
     drain = Drain(ref=move.ref, within_seconds=_left(deadline, "fence"))
     drained: Drained = await move.call(TailActivities.drain, drain, "drain the tail", options.DRAIN)
     checked: ChangedChecked = await move.call(
@@ -96,9 +97,15 @@ async def _hold_and_verify(move: Move, token: int) -> None:
         raise _Late(f"{checked.mismatches} of {checked.compared} documents changed last differ")
     _left(deadline, "verify")
     move.steering.check()
+    if move.steering.paused:
+        raise _Late("paused during the hold")
     # From here on a rollback is refused: whether the flip has happened is for the ledger to say.
     move.state.flipped, move.state.flip_epoch = True, epoch
     move.held = {"drained_seconds": drained.seconds, "compared": checked.compared}
+
+
+def _fence(move: Move) -> Fence:
+    return Fence(ref=move.ref, collections=tuple(entry.collection for entry in move.plan.collections))
 
 
 async def _hold(move: Move) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, FailureError
+from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from midflight.contracts.domain import (
@@ -65,7 +65,7 @@ class MigrateDomain:
             await self._continue_as_new()
         except Parked as reason:
             self._park(str(reason))
-        except (ActivityError, ChildWorkflowError) as failure:
+        except FailureError as failure:
             self._park(_cause(failure))
 
     async def _ready(self) -> None:
@@ -92,9 +92,11 @@ class MigrateDomain:
         if rollback is not None:
             try:
                 await roll_back(self._move, rollback)
-            except (ActivityError, ChildWorkflowError) as failure:
-                self._state.rollback = None
-                self._park(f"The rollback to {rollback.to} did not finish: {_cause(failure)}. Roll back again.")
+            except FailureError as failure:
+                # Half undone: `resume` goes on undoing, never forward.
+                self._park(
+                    f"The rollback to {rollback.to} did not finish: {_cause(failure)}. `resume` goes on with it."
+                )
 
     async def _continue_as_new(self) -> None:
         await self._move.tail.halt()
@@ -135,6 +137,8 @@ class MigrateDomain:
                 state.pause, state.parked, state.problem = None, False, ""
                 steering.resume()
                 self._move.tail.steering.resume()
+                if state.rollback is not None:
+                    steering.stop()
             case Approve():
                 state.approval = Approval(
                     gate=command.gate,
@@ -144,6 +148,7 @@ class MigrateDomain:
                     at=now_text(),
                 )
             case Reject():
+                state.approval = None
                 state.parked = True
                 state.problem = f"gate {command.gate} was rejected by {command.person}: {command.reason}"
             case Rollback():

@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
 
 async def pass_gate(move: Move, gate: GateName) -> None:
     """Return when the gate is open: evidence good and, where asked for, approved by a person who saw that evidence."""
-    wait = options.GATE_LOOKS_FIRST
+    wait, checked = options.GATE_LOOKS_FIRST, False
     while True:
         move.check_history()
         evidence, verdict = await _look(move, gate)
@@ -24,8 +24,12 @@ async def pass_gate(move: Move, gate: GateName) -> None:
             await _record(move, gate, evidence)
             return
         if verdict.wants_parity:
+            if checked:
+                raise Parked(f"parity was checked just now and still does not count: {'; '.join(verdict.reasons)}")
             await check_parity(move)
+            checked = True
             continue
+        checked = False
         if not verdict.go:
             await move.steering.until(lambda: False, f"until gate {gate} is looked at again", timeout=wait)
             await move.steering.ready()
@@ -76,10 +80,12 @@ async def _approved(move: Move, gate: GateName) -> bool:
     fresh: Evidence = await move.call(
         CutoverActivities.gather_evidence, move.ref, f"is gate {gate} still good?", options.SHORT
     )
+    if state.parked:
+        raise Parked(state.problem)
     verdict = judge(gate, fresh, move.plan.limits)
     if not verdict.go:
         await move.record("approval_void", approval.person, gate=gate, reasons=list(verdict.reasons))
-    return verdict.go
+    return verdict.go and state.approval is approval
 
 
 async def _record(move: Move, gate: GateName, evidence: Evidence) -> None:

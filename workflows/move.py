@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ChildWorkflowError, is_cancelled_exception
+from temporalio.exceptions import ChildWorkflowError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.cutover import CutoverActivities
@@ -38,6 +39,8 @@ class Move:
             domain=request.plan.domain, pacing=request.plan.pacing, started_by=request.started_by
         )
         self.steering = Steering(paused=self.state.pause is not None)
+        if self.state.rollback is not None:
+            self.steering.stop()  # it was asked for just before the move continued as new
         self.tail = Tail(self)
         self.story = story.Story()
         self.held: dict[str, Any] = {}
@@ -95,13 +98,16 @@ class Move:
         return Steer(paused=self.steering.paused, pacing=self.state.pacing)
 
     def check_history(self) -> None:
-        """HistoryFull when it is time to continue as new."""
+        """HistoryFull when it is time to continue as new; what the operator wants goes first."""
+        self.steering.check()
         info = workflow.info()
         if info.is_continue_as_new_suggested() or info.get_current_history_length() > self.request.history_limit:
             raise HistoryFull
 
     async def child(self, run: Callable[[Any, A], Any], argument: A, name: str, summary: str) -> Any:
         """Run a child workflow to its end, passing on pause and pacing; a rollback cancels it."""
+        # Taken before the start: what is said while the child starts must reach it too.
+        turn = self.steering.turn
         handle = await workflow.start_child_workflow(
             run,
             argument,
@@ -109,7 +115,6 @@ class Move:
             static_summary=summary,
             search_attributes=self.story.attributes(self.state),
         )
-        turn = self.steering.turn
         while not handle.done():
             seen = turn
             await workflow.wait_condition(lambda: handle.done() or self.steering.turn != seen)  # noqa: B023
@@ -123,7 +128,8 @@ class Move:
             handle.cancel()
             await workflow.wait_condition(handle.done)
         else:
-            await handle.signal("steer", self.steer())
+            with suppress(FailureError):  # it has just ended; its result is on the way
+                await handle.signal("steer", self.steer())
 
     async def sleep_until(self, moment: float, why: str) -> None:
         """Sleep until the moment (seconds since 1970); pause, rollback and a full history act meanwhile."""

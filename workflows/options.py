@@ -44,7 +44,12 @@ SLICE: ActivityOptions = {
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 }
 
-BUILD: ActivityOptions = {"start_to_close_timeout": timedelta(hours=24), "retry_policy": PATIENT}
+# One long statement: it beats by the clock, so that a dead worker is noticed long before its time is over.
+BUILD: ActivityOptions = {
+    "start_to_close_timeout": timedelta(hours=24),
+    "heartbeat_timeout": timedelta(seconds=30),
+    "retry_policy": PATIENT,
+}
 
 LOOK_AGAIN: ActivityOptions = {
     "start_to_close_timeout": timedelta(minutes=30),

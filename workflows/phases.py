@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from midflight.core.phase import Phase, Stage
     from workflows import options
     from workflows.backfill import BackfillCollection
-    from workflows.cutover import cut_over, flip
+    from workflows.cutover import cut_over, flip, undo
     from workflows.gatekeeper import pass_gate
     from workflows.move import Move, Parked
     from workflows.steering import together
@@ -86,6 +86,8 @@ async def ramp(move: Move) -> None:
 async def cutover(move: Move) -> None:
     """Hold, fence, drain, verify, flip; or undo."""
     if not move.state.flipped:
+        if move.state.fenced or move.state.stage is Stage.HOLD:
+            await undo(move)  # an undo that did not finish: users come before gates
         await pass_gate(move, "cutover")
         await cut_over(move)
     await flip(move)

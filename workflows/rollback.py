@@ -19,7 +19,7 @@ async def roll_back(move: Move, rollback: Rollback) -> None:
     """Undo, then stand at the beginning of `rollback.to`, waiting to be resumed."""
     came_from, to = move.state.phase, rollback.to
     move.tell(waiting_for=f"rolling back to {to}")
-    if move.state.fenced:
+    if came_from is Phase.CUTOVER:
         await cutover.undo(move)
     if at_least(came_from, Phase.CAPTURE):
         await move.set_stage(STAGE_OF[to])
@@ -36,10 +36,10 @@ async def _undo_copy(move: Move, to: Phase) -> None:
         await move.tail.stop()
         await move.call(TailActivities.forget, move.ref, "remove our marks from the source", options.SHORT)
         undo = Undo(ref=move.ref, forget_copy=True)
-        await move.call(CutoverActivities.undo, undo, "empty the target, epoch + 1", options.SHORT)
+        await move.call(CutoverActivities.undo, undo, "empty the target, epoch + 1", options.BUILD)
     elif to is Phase.BACKFILL:
         undo = Undo(ref=move.ref, forget_partitions=True)
-        await move.call(CutoverActivities.undo, undo, "forget the backfill's progress", options.SHORT)
+        await move.call(CutoverActivities.undo, undo, "forget the backfill's progress", options.BUILD)
 
 
 def _forget(move: Move, to: Phase) -> None:

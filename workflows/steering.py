@@ -108,6 +108,7 @@ class Steering:
                 note(result)
                 done = result.done
             if not done:
+                _check_cancelled()
                 self.check()
 
     async def _slice(self, start: Callable[[], workflow.ActivityHandle[S]]) -> S | None:
@@ -122,6 +123,14 @@ class Steering:
         if not handle.done():
             handle.cancel()
         return await _result(handle)
+
+
+def _check_cancelled() -> None:
+    """A cancellation of this workflow that came while it waited for an activity it had cancelled itself is swallowed
+    by that wait: without this look the work would go on, or wait to be resumed, for ever.
+    """
+    if workflow.cancellation_reason() is not None:
+        raise asyncio.CancelledError
 
 
 async def together(works: Iterable[Awaitable[None]]) -> None:

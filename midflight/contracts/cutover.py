@@ -19,6 +19,13 @@ class SetStage(Contract):
     dark_reads_bp: int = 0
 
 
+class Fence(Contract):
+    """The collections to fence or to open again; the target need not answer for either."""
+
+    ref: DomainRef
+    collections: tuple[str, ...]
+
+
 class Flip(Contract):
     """Make the target the authority, if the epoch is still this one."""
 

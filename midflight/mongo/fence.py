@@ -43,9 +43,9 @@ class MongoFence:
         for name, before in (await self.current(collections)).items():
             await self._validate(name, _fence(before))
 
-    async def lower_fence(self, before: dict[str, str]) -> None:
+    async def lower_fence(self, collections: Sequence[str]) -> None:
         """Put back what each fence itself remembers; a collection without a fence of ours is left as it is."""
-        for name, validation in (await self._validations(list(before), all_of_them=False)).items():
+        for name, validation in (await self._validations(collections, all_of_them=False)).items():
             memory = _memory(validation)
             if memory is not None:
                 await self._validate(name, _validation_in(memory))

@@ -31,6 +31,7 @@ _REGISTER = sql.SQL(
     "insert into midflight.domains as d (domain, fingerprint, plan) values (%s, %s, %s::jsonb)"
     " on conflict (domain) do update set fingerprint = excluded.fingerprint, plan = excluded.plan, updated_at = now()"
 )
+_FORGET_COLLECTIONS = sql.SQL("delete from midflight.collections where domain = %s and collection <> all(%s)")
 _REGISTER_COLLECTION = sql.SQL(
     "insert into midflight.collections (domain, collection) values (%s, %s) on conflict do nothing"
 )
@@ -95,8 +96,10 @@ class PostgresLedger:
                     next_step="Go on with the recorded plan, or roll back to prepare before you start with another.",
                 )
             await connection.execute(_REGISTER, (plan.domain, mine, json.dumps(plain(plan))))
-            for entry in plan.collections:
-                await connection.execute(_REGISTER_COLLECTION, (plan.domain, entry.collection))
+            names = [entry.collection for entry in plan.collections]
+            await connection.execute(_FORGET_COLLECTIONS, (plan.domain, names))
+            for name in names:
+                await connection.execute(_REGISTER_COLLECTION, (plan.domain, name))
 
     async def plan(self, domain: str) -> Plan:
         """The recorded plan. DomainUnknown."""
@@ -217,20 +220,6 @@ class PostgresLedger:
         if found is None:
             raise _unknown(domain)
         return found
-
-    async def save_fence(self, domain: str, before: dict[str, str]) -> None:
-        """Remember what the fence replaced, before it is raised; an existing memory stays."""
-        save = "insert into midflight.fences (domain, before) values (%s, %s::jsonb) on conflict do nothing"
-        await self._session.run(sql.SQL(save), (domain, json.dumps(before)))
-
-    async def fence(self, domain: str) -> dict[str, str] | None:
-        """What the fence replaced, or None where no fence was raised."""
-        row = await self._session.row(sql.SQL("select before from midflight.fences where domain = %s"), (domain,))
-        return None if row is None else json.loads(row[0])
-
-    async def clear_fence(self, domain: str) -> None:
-        """The fence is down; forget what it replaced."""
-        await self._session.run(sql.SQL("delete from midflight.fences where domain = %s"), (domain,))
 
     async def counts(self, plan: Plan) -> dict[str, dict[str, int]]:
         """By collection: documents (live guard rows), tombstones, quarantined, rows (of all its tables)."""

@@ -117,12 +117,6 @@ create table if not exists midflight.audit (
 
 create index if not exists audit_domain on midflight.audit (domain, number);
 
-create table if not exists midflight.fences (
-    domain text primary key references midflight.domains,
-    before jsonb not null,
-    saved_at timestamptz not null default now()
-);
-
 create table if not exists midflight.parity_runs (
     domain text not null,
     run text not null,

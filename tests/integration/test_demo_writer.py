@@ -110,7 +110,7 @@ async def test_what_the_fence_refuses_is_noted_as_refused(writing: Writing) -> N
     async with open_source(writing.uri, writing.database) as source:
         await source.fence.raise_fence([DOMAIN])
         refused = writing.until(lambda story: story.refused.get("the fence", 0) > 10)
-        await source.fence.lower_fence({DOMAIN: "{}"})
+        await source.fence.lower_fence([DOMAIN])
     writing.until(lambda story: story.acknowledged > refused.acknowledged + 10)
 
 

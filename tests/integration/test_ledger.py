@@ -141,7 +141,7 @@ async def test_two_first_cuts_never_mix(here: Shop) -> None:
     assert recorded in cuts
 
 
-# --- quarantine, audit, fence, counts -----------------------------------------
+# --- quarantine, audit, counts -----------------------------------------
 
 
 async def test_quarantine_is_listed_by_collection_and_without_what_is_waived(here: Shop) -> None:
@@ -169,16 +169,6 @@ async def test_the_audit_trail_is_told_oldest_first(here: Shop) -> None:
         ("phase", "ann", {"n": n}) for n in range(3)
     ]
     assert [e["details"]["n"] for e in await ledger.audit(DOMAIN, at_most=2)] == [1, 2]
-
-
-async def test_what_the_fence_replaced_is_remembered_once(here: Shop) -> None:
-    ledger = here.target.ledger
-    assert await ledger.fence(DOMAIN) is None
-    await ledger.save_fence(DOMAIN, {"orders": '{"validator": {}}'})
-    await ledger.save_fence(DOMAIN, {"orders": "ours"})
-    assert await ledger.fence(DOMAIN) == {"orders": '{"validator": {}}'}
-    await ledger.clear_fence(DOMAIN)
-    assert await ledger.fence(DOMAIN) is None
 
 
 async def test_counts_are_told_by_collection(here: Shop) -> None:

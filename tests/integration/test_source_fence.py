@@ -78,7 +78,7 @@ async def test_after_the_fence_every_kind_of_write_works_again(
 ) -> None:
     before = await fence.current(["a"])
     await fence.raise_fence(["a"])
-    await fence.lower_fence(before)
+    await fence.lower_fence(list(before))
     assert await code_of(WRITES[kind](database)) is None
 
 
@@ -101,7 +101,7 @@ async def test_the_customers_validator_is_kept_and_works_again_after_the_fence(
     before = await fence.current(["a"])
     await fence.raise_fence(["a"])
     assert await options(database, "a") != CUSTOMERS
-    await fence.lower_fence(before)
+    await fence.lower_fence(list(before))
     assert await options(database, "a") == CUSTOMERS
     assert await code_of(database["a"].insert_one({"points": -1})) == REFUSED
     assert await code_of(database["a"].insert_one({"points": 1})) is None
@@ -114,7 +114,7 @@ async def test_raising_twice_keeps_what_was_there_before_the_first(database: Dat
     assert set(await fence.current(["a", "b"])) == {"b"}, "our own fence is not what was there before"
     await fence.raise_fence(["a", "b"])
     assert await fence.fenced(["a", "b"]) == {"a", "b"}
-    await fence.lower_fence(before)
+    await fence.lower_fence(list(before))
     assert await options(database, "a") == CUSTOMERS
 
 
@@ -123,9 +123,9 @@ async def test_lowering_twice_leaves_what_the_customer_changed_in_between(
 ) -> None:
     before = await fence.current(["a"])
     await fence.raise_fence(["a"])
-    await fence.lower_fence(before)
+    await fence.lower_fence(list(before))
     await database.command("collMod", "a", **CUSTOMERS)
-    await fence.lower_fence(before)
+    await fence.lower_fence(list(before))
     assert await options(database, "a") == CUSTOMERS
     assert await fence.fenced(["a"]) == set()
 
@@ -135,7 +135,7 @@ async def test_a_collection_without_a_validator_has_none_that_refuses_anything_a
 ) -> None:
     before = await fence.current(["b"])
     await fence.raise_fence(["b"])
-    await fence.lower_fence(before)
+    await fence.lower_fence(list(before))
     assert not (await options(database, "b")).get("validator")
     assert await fence.current(["b"]) == before
 
@@ -154,5 +154,5 @@ async def test_lowering_a_fence_on_a_collection_that_is_gone_does_nothing(
     before = await fence.current(["a", "b"])
     await fence.raise_fence(["a", "b"])
     await database["a"].drop()
-    await fence.lower_fence(before)
+    await fence.lower_fence(list(before))
     assert await fence.fenced(["a", "b"]) == set()

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from midflight.contracts.backfill import Constrained, Copied, CopyPartition, Partitioned, PlanPartitions
 from midflight.contracts.base import DomainRef
-from midflight.contracts.cutover import Flip, Flipped, Record, SetStage, Undo
+from midflight.contracts.cutover import Fence, Flip, Flipped, Record, SetStage, Undo
 from midflight.contracts.parity import (
     BeginParity,
     ChangedChecked,
@@ -54,6 +54,9 @@ class World:
         self.evidence = GOOD
         self.drain_fails = False
         self.flip_fails = False
+        self.forget_fails = False
+        self.let_gather = asyncio.Event()
+        self.let_gather.set()
         self.follow_fails: str | None = None
         self.copying = asyncio.Event()
         self.let_copy = asyncio.Event()
@@ -138,6 +141,8 @@ class World:
     @activity.defn
     async def forget(self, ref: DomainRef) -> None:
         self.calls.append("forget")
+        if self.forget_fails:
+            raise ApplicationError("no privilege", type="SourceRefused", non_retryable=True)
 
     @activity.defn
     async def begin_parity(self, request: BeginParity) -> ParityBegun:
@@ -172,6 +177,7 @@ class World:
     @activity.defn
     async def gather_evidence(self, ref: DomainRef) -> Evidence:
         self.calls.append("gather_evidence")
+        await self.let_gather.wait()
         return self.evidence
 
     @activity.defn
@@ -179,11 +185,11 @@ class World:
         self.records.append(request)
 
     @activity.defn
-    async def raise_fence(self, ref: DomainRef) -> None:
+    async def raise_fence(self, request: Fence) -> None:
         self.calls.append("raise_fence")
 
     @activity.defn
-    async def lower_fence(self, ref: DomainRef) -> None:
+    async def lower_fence(self, request: Fence) -> None:
         self.calls.append("lower_fence")
 
     @activity.defn

@@ -163,6 +163,54 @@ async def test_a_rollback_during_the_copy_leaves_nothing_running(stage: Stage) -
     assert stage.world.calls[-2:] == ["forget", "undo:copy"]
 
 
+async def test_a_rollback_right_after_a_pause_is_obeyed(stage: Stage) -> None:
+    """Red if a child whose wait swallows the cancellation goes on waiting to be resumed."""
+    stage.world.let_copy.clear()
+    stage.world.slow_to_stop = 1.5
+    handle = await stage.start(make_plan())
+    await stage.until(handle, lambda s: stage.world.copies == 2)
+    await handle.execute_update(MigrateDomain.pause_update, Pause(person="ann"))
+    await handle.execute_update(MigrateDomain.rollback_update, Rollback(person="ann", to=Phase.PREPARE))
+    await stage.until(handle, lambda s: s.state.state == "rolled_back")
+    assert stage.world.at_work_when_undone == 0
+
+
+async def test_a_rollback_that_failed_is_gone_on_with_by_resume_and_never_forward(stage: Stage) -> None:
+    stage.world.forget_fails = True
+    handle = await stage.start(make_plan(approvals=("ramp",)))
+    await stage.until(handle, lambda s: s.state.state == "waiting")
+    await handle.execute_update(MigrateDomain.rollback_update, Rollback(person="ann", to=Phase.CAPTURE))
+    status = await stage.until(handle, lambda s: s.state.state == "attention")
+    assert "The rollback to capture did not finish" in status.state.problem
+    assert "no privilege" in status.state.problem
+    stage.world.forget_fails = False
+    await handle.execute_update(MigrateDomain.resume_update, Resume(person="ann"))
+    status = await stage.until(handle, lambda s: s.state.state == "rolled_back")
+    assert status.state.phase is Phase.CAPTURE
+    assert stage.world.called("undo:copy") == 1
+
+
+async def test_a_rejection_voids_the_approval_before_it(stage: Stage) -> None:
+    handle = await stage.start(make_plan(approvals=("ramp",)))
+    status = await stage.until(handle, lambda s: s.state.state == "waiting")
+    assert status.state.gate is not None
+    stage.world.let_gather.clear()
+    approve = Approve(person="ann", gate="ramp", evidence=status.state.gate.evidence_hash)
+    await handle.execute_update(MigrateDomain.approve_update, approve)
+    await handle.execute_update(MigrateDomain.reject_update, Reject(person="bob", gate="ramp", reason="no"))
+    stage.world.let_gather.set()
+    status = await stage.until(handle, lambda s: s.state.state == "attention")
+    assert "rejected by bob" in status.state.problem
+    assert not any(stage_now.startswith("ramp") for stage_now in stage.world.stages)
+
+
+async def test_parity_that_never_counts_parks_the_move(stage: Stage) -> None:
+    stage.world.evidence = stage.world.evidence.model_copy(update={"parity_age_seconds": None})
+    handle = await stage.start(make_plan())
+    status = await stage.until(handle, lambda s: s.state.state == "attention")
+    assert "parity was checked just now and still does not count" in status.state.problem
+
+
 async def test_a_late_drain_undoes_the_cutover_and_resume_tries_again(stage: Stage) -> None:
     stage.world.drain_fails = True
     handle = await stage.start(make_plan())
