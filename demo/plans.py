@@ -31,7 +31,7 @@ def _plan(domain: str) -> Plan:
 
 def _hurried(plan: Plan, shape: Shape) -> Plan:
     rate = shape.size // SLOW_SECONDS if plan.domain == SLOW else None
-    limits = {"feed_window_seconds": 0, "settle_seconds": 0.5, "cutover_seconds": 15.0}
+    limits = {"feed_window_seconds": 0, "cutover_seconds": 15.0}
     return plan.model_copy(
         update={
             "source": plan.source.model_copy(update={"database": DATABASE}),

@@ -20,7 +20,6 @@ async def check_parity(move: Move) -> ParityReport:
         run=run,
         collections=tuple(entry.collection for entry in move.plan.collections),
         pacing=move.state.pacing,
-        settle_seconds=move.plan.limits.settle_seconds,
         paused=move.steering.paused,
     )
     report: ParityReport = await move.child(

@@ -13,7 +13,6 @@ class ParityRequest(Contract):
     run: str
     collections: tuple[str, ...]
     pacing: Pacing
-    settle_seconds: float
     paused: bool = False
 
 

@@ -167,7 +167,6 @@ class Limits(PlanModel):
     parity_fresh_seconds: int = Setting(3_600, gt=0)
     lag_seconds: float = Setting(10.0, gt=0)
     feed_window_seconds: int = Setting(3_600, ge=0)
-    settle_seconds: float = Setting(5.0, ge=0)
     cutover_seconds: float = Setting(5.0, gt=0)
 
 

@@ -10,6 +10,7 @@ import json
 import tempfile
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -56,9 +57,16 @@ async def _keep(client: Client, name: str, handle: Handle) -> None:
     async for execution in client.list_workflows(f'WorkflowId STARTS_WITH "{handle.id}"'):
         number += 1
         history = await client.get_workflow_handle(execution.id, run_id=execution.run_id).fetch_history()
-        kept = {"workflow_id": execution.id, "history": history.to_json_dict()}
+        kept = {"workflow_id": execution.id, "history": _without_traces(history.to_json_dict())}
         path = HISTORIES / f"{name}-{number}-{execution.workflow_type}.json"
         path.write_text(json.dumps(kept, indent=1))
+
+
+def _without_traces(value: Any) -> Any:
+    """Stack traces name the machine they were recorded on, and no replay reads them."""
+    if isinstance(value, dict):
+        return {name: _without_traces(item) for name, item in value.items() if name != "stackTrace"}
+    return [_without_traces(item) for item in value] if isinstance(value, list) else value
 
 
 def main() -> None:
