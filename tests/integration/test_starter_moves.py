@@ -267,7 +267,7 @@ async def test_after_the_end_every_command_is_refused_and_a_new_start_is_allowed
             assert ended.code == 4
             assert "has ended (completed" in ended.err
             assert "midflight report" in ended.err
-        assert (await desk.start()).code == 0
+        assert (await desk.start("--no-wait")).code == 0
         # To its end: a worker that is shut down in the very moment in which it is handed a new move may never return.
         await desk.until("done", "done")
 
