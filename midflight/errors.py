@@ -97,3 +97,33 @@ class DrainTimeout(MidflightError):
     """The tail did not pass the given mark in time."""
 
     retryable = True
+
+
+class NotDrained(MidflightError):
+    """Dirty marks are pending: the authority may not go back to the source yet."""
+
+    retryable = True
+
+
+# --- the application's library --------------------------------------------------------------------------------
+
+
+class GatewayError(MidflightError):
+    """Base of what the library raises to an application."""
+
+
+class WritesHeld(GatewayError):
+    """Writes are held (a cutover is under way) and the wait is over; try again after `retry_after` seconds."""
+
+    retryable = True
+    retry_after = 1.0
+
+
+class NotReady(GatewayError):
+    """The library does not know the route of a domain yet, or may not act on what it knows; try again."""
+
+    retryable = True
+
+
+class GatewayMisused(GatewayError):
+    """The application calls the library in a way that cannot work; only a change of the code helps."""

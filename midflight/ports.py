@@ -12,19 +12,30 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from midflight.core.gates import Evidence
-from midflight.core.outcome import Applied, Batch, Row, Ticket
+from midflight.core.outcome import Applied, Batch, FeedPosition, Row, Ticket
 from midflight.core.phase import Stage
 from midflight.core.plan import CollectionMap, Plan
+from midflight.core.routing import Route
 from midflight.records import (
+    Archived,
     AuthorityRow,
+    Beat,
     Changed,
+    DirtyKey,
+    FenceView,
     Finding,
+    InstanceView,
     KeyRange,
+    LateWrite,
+    NotWritten,
     ParityProgress,
     Partition,
     Position,
     QuarantineEntry,
+    ReadMismatch,
+    ReadReport,
     Suspect,
+    WriteBack,
 )
 
 # --- the source ---------------------------------------------------------------------------------------------------
@@ -85,19 +96,65 @@ class ChangeFeed(Protocol):
 
 
 class SourceFence(Protocol):
-    """Makes the source store refuse application writes."""
+    """Makes the source store refuse everyone's writes but the reverse writer's.
+
+    `users` are the application's users of this database: where the server knows them, they also lose their right to
+    write, which is what stops deletes.
+    """
 
     async def current(self, collections: Sequence[str]) -> dict[str, str]:
         """What decides over writes now, by collection, as JSON text; fenced collections are left out."""
 
-    async def raise_fence(self, collections: Sequence[str]) -> None:
-        """Refuse inserts and updates; the fence itself remembers what it replaced. Repeating is safe."""
+    async def raise_fence(self, collections: Sequence[str], users: Sequence[str] = ()) -> None:
+        """Refuse inserts and updates, and the users' deletes; the fence itself remembers what it replaced.
 
-    async def lower_fence(self, collections: Sequence[str]) -> None:
-        """Put back what each fence remembers; a collection without a fence of ours is left alone."""
+        Repeating is safe.
+        """
+
+    async def lower_fence(self, collections: Sequence[str], users: Sequence[str] = ()) -> None:
+        """Put back what each fence remembers; a collection or user without a fence of ours is left alone."""
 
     async def fenced(self, collections: Sequence[str]) -> set[str]:
         """Which of the collections refuse writes now."""
+
+    async def status(self, collections: Sequence[str], users: Sequence[str] = ()) -> list[FenceView]:
+        """By collection: what is refused, what passes, and why (validator, roles, who may bypass)."""
+
+
+class ReverseWriter(Protocol):
+    """Writes documents back to the source while the target is the authority. Protocol section 5.
+
+    Each key has a guard document in the source (`midflight_guards`): its `seq`, a tombstone after a delete, and the
+    digest of what was written.
+    """
+
+    async def write_back(self, collection: str, changes: Sequence[WriteBack]) -> list[NotWritten]:
+        """Each change and its guard in one transaction, only where the guard's `seq` is smaller; passes the fence.
+
+        What the source refuses (unique index, size) is returned; everything else is in, or was newer already.
+        """
+
+    async def late_writes(self, collection: str, keys: Sequence[bytes]) -> list[LateWrite]:
+        """Those of the keys whose document is not what their guard says: somebody else wrote it after the flip.
+
+        Document and guard are read in one transaction. A key without a guard is late.
+        """
+
+    async def forget_guards(self, collections: Sequence[str]) -> None:
+        """Remove the guards of these collections. Only after the last reverse writer is gone for good."""
+
+
+class SourceArchive(Protocol):
+    """The end of the source: an archive that was read back, then drop."""
+
+    async def archive(self, collection: str, folder: str) -> Archived:
+        """Write every document to `<folder>/<collection>.bson.gz` and read it back. SourceError if they differ."""
+
+    async def verify(self, archived: Archived, folder: str) -> bool:
+        """Whether the archive on disk and the source still both hold exactly this."""
+
+    async def drop(self, collections: Sequence[str]) -> None:
+        """Drop the collections. Repeating is safe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +164,8 @@ class Source:
     reader: SourceReader
     feed: ChangeFeed
     fence: SourceFence
+    reverse: ReverseWriter
+    archive: SourceArchive
 
 
 # --- the target ---------------------------------------------------------------------------------------------------
@@ -165,13 +224,28 @@ class Ledger(Protocol):
 
     async def authority(self, domain: str) -> AuthorityRow: ...
 
-    async def set_stage(self, domain: str, stage: Stage, reads_bp: int, dark_reads_bp: int) -> None:
+    async def set_stage(self, domain: str, stage: Stage, reads_bp: int, dark_reads_bp: int) -> AuthorityRow:
         """Move the stage while the source is the authority; AuthorityMoved otherwise (unless it is already so)."""
 
     async def flip(self, domain: str, epoch: int) -> int:
         """authority = target, epoch + 1, accepting, stage = target.
 
         Returns the new epoch. Repeating with the old epoch is safe.
+        """
+
+    async def close(self, domain: str) -> AuthorityRow:
+        """The target stays the authority, but accepts nothing: stage = hold. Waits for its transactions in flight.
+
+        Repeating is safe. AuthorityMoved while the source is the authority.
+        """
+
+    async def reopen(self, domain: str) -> AuthorityRow:
+        """Take `close` back: accepting, stage = target. Repeating is safe. AuthorityMoved under the source."""
+
+    async def flip_back(self, domain: str, epoch: int) -> AuthorityRow:
+        """authority = source, epoch + 1, stage stays `hold`. Only when closed, and with nothing pending: NotDrained.
+
+        Repeating with the old epoch is safe.
         """
 
     async def retire(self, domain: str) -> None:
@@ -215,6 +289,69 @@ class Ledger(Protocol):
 
     async def counts(self, plan: Plan) -> dict[str, dict[str, int]]:
         """By collection: documents (live guard rows), tombstones, quarantined, rows (of all its tables)."""
+
+
+class ReverseStore(Protocol):
+    """Dirty marks: which keys the application changed at the target. Protocol section 5."""
+
+    async def dirty(self, plan: Plan, collection: str, at_most: int) -> list[DirtyKey]:
+        """Pending keys that were not refused, oldest first, marks and rows in one snapshot."""
+
+    async def written_back(self, domain: str, collection: str, keys: Sequence[tuple[object, int]]) -> None:
+        """Each key (row key, seq) is written back up to that seq: a newer mark stays pending."""
+
+    async def refuse(self, domain: str, collection: str, row_key: object, seq: int, reason: str) -> None:
+        """The source refuses this image of the key; a newer mark makes it pending again."""
+
+    async def pending(self, domain: str) -> tuple[int, int]:
+        """How many keys are pending, and how many of them the source refuses."""
+
+    async def retry_refused(self, domain: str) -> int:
+        """Make the refused ones pending again; returns how many."""
+
+    async def late(self, plan: Plan, position: FeedPosition, writes: dict[str, list[LateWrite]]) -> None:
+        """In one transaction: the tail's position moves (Superseded), each late write goes to quarantine with its
+
+        image (path `tripwire`), and its key becomes dirty, so that the reverse tail puts the source right again.
+        """
+
+
+class Registry(Protocol):
+    """What instances of the application's library and the ledger say to one another."""
+
+    async def poll(self, beats: dict[str, Beat]) -> dict[str, Route]:
+        """For each domain: renew the lease and acknowledge, then the route. One round trip. Unknown domains are left
+        out."""
+
+    async def woken(self, seconds: float) -> bool:
+        """Wait until some route has changed (True) or the time is over (False)."""
+
+    async def leave(self, domain: str, instance: str) -> None:
+        """The instance ends: nobody needs to wait for it."""
+
+    async def instances(self, domain: str) -> list[InstanceView]:
+        """Instances whose lease has not run out."""
+
+    async def publish(
+        self, domain: str, instance: str, reports: Sequence[ReadReport], mismatches: Sequence[ReadMismatch]
+    ) -> None:
+        """Append what reads showed; old entries are pruned."""
+
+    async def mismatches(self, domain: str, at_most: int) -> list[dict[str, Any]]:
+        """The newest differences: at, instance, operation, entity, fields, cause, sides."""
+
+
+class TargetFence(Protocol):
+    """Triggers on the target tables: they refuse whom the authority row does not allow, and mark dirty keys."""
+
+    async def install(self, plan: Plan) -> None:
+        """Fence and dirty marks on every table of the plan. Repeating is safe."""
+
+    async def remove(self, plan: Plan) -> None:
+        """Take ours off again. Repeating is safe."""
+
+    async def status(self, plan: Plan) -> list[FenceView]:
+        """By table: what is refused and from whom."""
 
 
 class ParityStore(Protocol):
@@ -269,6 +406,9 @@ class Target:
     ledger: Ledger
     parity: ParityStore
     rows: TargetRows
+    reverse: ReverseStore
+    registry: Registry
+    fence: TargetFence
 
 
 class Stores(Protocol):

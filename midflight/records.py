@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from midflight.core.outcome import Row
 from midflight.core.phase import Stage
 
 
@@ -54,6 +55,7 @@ class AuthorityRow:
     stage: Stage
     reads_bp: int
     dark_reads_bp: int
+    revision: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +124,135 @@ class ParityProgress:
     compared: int
     equal: int
     done: bool
+
+
+# --- the application's library ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What an instance says with each poll: the revision it obeys, and the oldest revision a write in flight obeys.
+
+    `oldest_revision` and `oldest_seconds` (the age of that write) are None when no write is in flight.
+    """
+
+    instance: str
+    seen_revision: int
+    lease_seconds: float
+    oldest_revision: int | None = None
+    oldest_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceView:
+    """One instance of the application as the ledger knows it; ages and the rest of its lease in seconds."""
+
+    instance: str
+    seen_revision: int
+    oldest_revision: int | None
+    oldest_seconds: float | None
+    lease_left: float
+    silent_seconds: float
+
+    def acknowledges(self, revision: int) -> bool:
+        """Whether it obeys this revision, with no older write in flight."""
+        oldest = self.oldest_revision
+        return self.seen_revision >= revision and (oldest is None or oldest >= revision)
+
+
+@dataclass(slots=True)
+class ReadReport:
+    """What the reads of one operation showed since the last report. Histograms over `midflight.core.histogram.BOUNDS`.
+
+    `unclear` counts comparisons that ended in an error of the comparator or of a hook, `dropped` dark reads that were
+    not made (limit, breaker, deadline), `fallbacks` reads that went to the source because the target failed,
+    `shadow_skipped` shadow writes that were not done in time. `causes` counts differences by field and cause.
+    """
+
+    operation: str
+    revision: int
+    compared: int = 0
+    equal: int = 0
+    ignored: int = 0
+    unclear: int = 0
+    dropped: int = 0
+    fallbacks: int = 0
+    shadow_skipped: int = 0
+    source_errors: int = 0
+    target_errors: int = 0
+    source_latency: list[int] = field(default_factory=list)
+    target_latency: list[int] = field(default_factory=list)
+    causes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMismatch:
+    """One difference that a dark read found. `sides` (cleaned values by side) only where a team asked for it."""
+
+    operation: str
+    entity: str
+    fields: tuple[str, ...]
+    cause: str
+    sides: dict[str, object] | None = None
+
+
+# --- the way back -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DirtyKey:
+    """A key that the application changed at the target, as one snapshot shows it: the mark and the rows.
+
+    `rows` is None where the root row is gone; `root` then has what is left of it: the key column's value first, the
+    rest column last (None for everything else).
+    """
+
+    row_key: object
+    seq: int
+    rows: tuple[list[Row], ...] | None
+    root: Row
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBack:
+    """A document on its way back to the source: BSON bytes, or None where it is deleted."""
+
+    key: bytes
+    seq: int
+    document: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class NotWritten:
+    """A document that the source refuses, and why (for people; no values)."""
+
+    key: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LateWrite:
+    """A change of the source after the flip that is not the reverse tail's. `image`: BSON bytes, None for a delete."""
+
+    key: bytes
+    image: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class FenceView:
+    """Who refuses what in one place: a collection of the source, a table of the target."""
+
+    place: str
+    refuses: tuple[str, ...] = ()
+    passes: tuple[str, ...] = ()
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """One collection in the archive: what was written, and that reading it back gave the same."""
+
+    collection: str
+    documents: int
+    size: int
+    digest: str

@@ -68,6 +68,11 @@ class Settings(BaseModel):
     )
     target_dsn: SecretStr | None = _setting(None, "PostgreSQL to use instead of the embedded server", AT_NEXT_UP)
     state_dir: Path = _setting(Path(".midflight"), "where embedded servers and reports keep their data", AT_NEXT_UP)
+    archive_dir: Path = _setting(
+        Path(".midflight/archive"),
+        "where decommission keeps the source's documents before it drops them",
+        AT_WORKER_START,
+    )
     log_format: Literal["json", "console"] = _setting(
         "json", "how log lines look: one JSON object each, or for people", AT_WORKER_START
     )

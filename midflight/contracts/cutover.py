@@ -24,6 +24,7 @@ class Fence(Contract):
 
     ref: DomainRef
     collections: tuple[str, ...]
+    users: tuple[str, ...] = ()
 
 
 class Flip(Contract):
@@ -37,6 +38,88 @@ class Flipped(Contract):
     """The new epoch."""
 
     epoch: int
+
+
+class Staged(Contract):
+    """The row after a change of stage, and the instances of the application that did not obey it in time."""
+
+    epoch: int
+    revision: int
+    late: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class AwaitAcknowledged(Contract):
+    """Wait until every live instance obeys this revision with no older write in flight."""
+
+    ref: DomainRef
+    revision: int
+    within_seconds: float
+
+
+class HandOver(Contract):
+    """Hold, fence, drain, verify and flip, within `seconds` or not at all. `epoch` is the one before the flip.
+
+    `token`: every guard row up to it has been compared.
+    """
+
+    ref: DomainRef
+    epoch: int
+    token: int
+    seconds: float
+
+
+class HandBack(Contract):
+    """Close the target, drain the dirty marks and make the source the authority, within `seconds` or not at all."""
+
+    ref: DomainRef
+    epoch: int
+    seconds: float
+
+
+class HandedOver(Contract):
+    """How a handover ended: with the new authority, or undone with the reason. `steps`: seconds by step's name.
+
+    `late` names instances that did not acknowledge in time. `seconds` is how long writes were held.
+    """
+
+    done: bool
+    epoch: int
+    reason: str = ""
+    late: tuple[str, ...] = ()
+    seconds: float = 0.0
+    steps: dict[str, float] = Field(default_factory=dict)
+    compared: int = 0
+
+
+class Rehearse(Contract):
+    """Go through the steps of a handover that do no harm, and say how long writes would wait."""
+
+    ref: DomainRef
+    token: int
+
+
+class Rehearsed(Contract):
+    """The forecast of the hold in seconds, by step, and the token up to which everything has been compared."""
+
+    forecast_seconds: float
+    steps: dict[str, float] = Field(default_factory=dict)
+    token: int = 0
+
+
+class WatchReads(Contract):
+    """Watch what the application's reads show for `seconds`; a breach of the limits sets reads back at once."""
+
+    ref: DomainRef
+    seconds: float
+
+
+class Watched(Contract):
+    """Whether the time is over (`done`), or why reads were set back. `seconds` were watched."""
+
+    done: bool
+    seconds: float = 0.0
+    breaches: tuple[str, ...] = ()
 
 
 class Record(Contract):

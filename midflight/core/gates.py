@@ -10,6 +10,26 @@ from pydantic import BaseModel, ConfigDict
 from midflight.core.plan import GateName, Limits
 
 
+class ReadEvidence(BaseModel):
+    """Outcomes of dark reads, and latencies (milliseconds) of both sides, over `seconds`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seconds: float
+    compared: int = 0
+    mismatched: int = 0
+    unclear: int = 0
+    source_reads: int = 0
+    target_reads: int = 0
+    source_errors: int = 0
+    target_errors: int = 0
+    source_p95_ms: float | None = None
+    target_p95_ms: float | None = None
+    source_p99_ms: float | None = None
+    target_p99_ms: float | None = None
+    causes: dict[str, int] = {}
+
+
 class Evidence(BaseModel):
     """What was measured, at one moment. Ages and lags in seconds; None means never measured."""
 
@@ -30,6 +50,20 @@ class Evidence(BaseModel):
     """Documents rebuilt from rows that were equal to their source: the proof of the way back."""
     constraints_pending: int = 0
     """Foreign keys or indexes of the plan that are not there or not valid yet."""
+    instances: int = 0
+    """Instances of the application's library with a lease that has not run out."""
+    instances_late: tuple[str, ...] = ()
+    """Those of them that do not obey the newest revision yet, or have an older write in flight."""
+    reads: ReadEvidence | None = None
+    """What the application's reads showed since the stage was set; None where no instance reported any."""
+    late_writes: int = 0
+    """Writes that reached the old authority after the flip and are not waived."""
+    reverse_pending: int = 0
+    """Dirty marks that are not written back."""
+    reverse_refused: int = 0
+    """Dirty marks whose document the source refuses."""
+    hold_forecast_seconds: float | None = None
+    """How long writes would wait at the cutover, from what its steps took when they were rehearsed."""
 
     @property
     def hash(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Path = Literal["backfill", "tail", "shadow", "repair"]
+Path = Literal["backfill", "tail", "shadow", "repair", "tripwire"]
 Row = tuple[Any, ...]
 
 

@@ -23,7 +23,9 @@ class Phase(StrEnum):
 
 ORDER: tuple[Phase, ...] = tuple(Phase)
 UNDOABLE: frozenset[Phase] = frozenset(ORDER[: ORDER.index(Phase.SOAK)])
-"""Before the flip every phase can be rolled back. (The way back after the flip needs the reverse tail.)"""
+"""Where a rollback may lead to: every phase before the flip."""
+POINT_OF_NO_RETURN = Phase.DECOMMISSION
+"""Until this phase has begun to drop, the move can be rolled back."""
 
 
 def after(phase: Phase) -> Phase:

@@ -133,6 +133,8 @@ class SourcePlace(PlanModel):
 
     store: StoreName
     database: Annotated[str, StringConstraints(min_length=1)]
+    application_users: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = ()
+    """Users of this database whose right to write the fence takes away too (deletes pass a validator)."""
 
 
 class TargetPlace(PlanModel):
@@ -168,6 +170,14 @@ class Limits(PlanModel):
     lag_seconds: float = Setting(10.0, gt=0)
     feed_window_seconds: int = Setting(3_600, ge=0)
     cutover_seconds: float = Setting(5.0, gt=0)
+    mismatch_rate: float = Setting(0.0, ge=0, le=1)
+    """Fraction of compared dark reads that may differ."""
+    error_rate_difference: float = Setting(0.01, ge=0, le=1)
+    """By how much the target's share of failed reads may be above the source's."""
+    p95_difference_ms: float = Setting(50.0, ge=0)
+    p99_difference_ms: float = Setting(200.0, ge=0)
+    minimum_sample: int = Setting(100, ge=0)
+    """Below this many reads no rate is judged; a gate that wants them waits."""
 
 
 class DarkReads(PlanModel):
@@ -203,6 +213,8 @@ class Plan(PlanModel):
     dark_reads: DarkReads = DarkReads()
     ramp: Ramp = Ramp()
     soak_seconds: float = Setting(86_400, ge=0)
+    retention_seconds: float = Setting(2_592_000, ge=0)
+    """How long the source stays, read-only, with the way back open, after `retire`."""
     approvals: tuple[GateName, ...] = ("ramp", "cutover", "decommission")
 
     def collection(self, name: str) -> CollectionMap:

@@ -12,10 +12,12 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from midflight.mongo.archive import MongoArchive
 from midflight.mongo.change_feed import MongoFeed
 from midflight.mongo.driver_errors import driver_errors
 from midflight.mongo.fence import MongoFence
 from midflight.mongo.reader import MongoReader
+from midflight.mongo.reverse import MongoReverse
 from midflight.mongo.wire import CODEC
 from midflight.ports import Source
 
@@ -52,7 +54,13 @@ def source_in(client: AsyncMongoClient[dict[str, Any]], database: str) -> Source
         read_concern=ReadConcern("majority"),
         write_concern=MAJORITY_WRITES,
     )
-    return Source(reader=MongoReader(majority), feed=MongoFeed(majority), fence=MongoFence(majority))
+    return Source(
+        reader=MongoReader(majority),
+        feed=MongoFeed(majority),
+        fence=MongoFence(majority),
+        reverse=MongoReverse(majority),
+        archive=MongoArchive(majority),
+    )
 
 
 def _unless_in(uri: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from midflight.errors import CollectionMissing
 from midflight.mongo.driver_errors import driver_errors
 from midflight.mongo.wire import CODEC
+from midflight.records import FenceView
 
 FENCE = "midflight fence"
 COMMAND_MS = 5_000
@@ -38,12 +39,12 @@ class MongoFence:
         validations = await self._validations(collections)
         return {name: _text(each) for name, each in validations.items() if _memory(each) is None}
 
-    async def raise_fence(self, collections: Sequence[str]) -> None:
+    async def raise_fence(self, collections: Sequence[str], users: Sequence[str] = ()) -> None:  # noqa: ARG002
         """Writes that are under way end first. SourceUnavailable where that takes too long: nothing was changed."""
         for name, before in (await self.current(collections)).items():
             await self._validate(name, _fence(before))
 
-    async def lower_fence(self, collections: Sequence[str]) -> None:
+    async def lower_fence(self, collections: Sequence[str], users: Sequence[str] = ()) -> None:  # noqa: ARG002
         """Put back what each fence itself remembers; a collection without a fence of ours is left as it is."""
         for name, validation in (await self._validations(collections, all_of_them=False)).items():
             memory = _memory(validation)
@@ -54,6 +55,10 @@ class MongoFence:
         """The collections that carry our fence."""
         validations = await self._validations(collections, all_of_them=False)
         return {name for name, validation in validations.items() if _memory(validation) is not None}
+
+    async def status(self, collections: Sequence[str], users: Sequence[str] = ()) -> list[FenceView]:
+        """By collection: what is refused, what passes, and why."""
+        raise NotImplementedError
 
     async def _validations(self, collections: Sequence[str], *, all_of_them: bool = True) -> dict[str, dict[str, Any]]:
         """Validator, level and action by collection, as they are now. CollectionMissing."""

@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 
 from midflight.ports import Target
 from midflight.postgres.door import PostgresDoor
+from midflight.postgres.fence import PostgresFence
 from midflight.postgres.ledger import PostgresLedger
 from midflight.postgres.parity import PostgresParity
+from midflight.postgres.registry import PostgresRegistry
+from midflight.postgres.reverse import PostgresReverse
 from midflight.postgres.rows import PostgresRows
 from midflight.postgres.schema import PostgresSchema
 from midflight.postgres.session import open_session
@@ -24,4 +27,7 @@ async def open_target(dsn: str) -> AsyncIterator[Target]:
             ledger=PostgresLedger(session),
             parity=PostgresParity(session),
             rows=PostgresRows(session),
+            reverse=PostgresReverse(session),
+            registry=PostgresRegistry(session),
+            fence=PostgresFence(session),
         )

@@ -20,7 +20,8 @@ from midflight.postgres.session import Connection, Session
 from midflight.records import AuthorityRow, KeyRange, Partition, Position, QuarantineEntry
 
 _AUTHORITY = sql.SQL(
-    "select authority, epoch, accepting, stage, reads_bp, dark_reads_bp from midflight.domains where domain = %s"
+    "select authority, epoch, accepting, stage, reads_bp, dark_reads_bp, revision"
+    " from midflight.domains where domain = %s"
 )
 _LIVE = sql.SQL(
     "select d.fingerprint, d.authority = 'target' or exists"
@@ -110,13 +111,15 @@ class PostgresLedger:
         """The authority row. DomainUnknown."""
         return _authority_row(_known(await self._session.row(_AUTHORITY, (domain,)), domain))
 
-    async def set_stage(self, domain: str, stage: Stage, reads_bp: int, dark_reads_bp: int) -> None:
+    async def set_stage(self, domain: str, stage: Stage, reads_bp: int, dark_reads_bp: int) -> AuthorityRow:
         """Move the stage while the source is the authority; AuthorityMoved otherwise (unless it is already so)."""
-        if await self._session.run(_SET_STAGE, (stage.value, reads_bp, dark_reads_bp, domain)):
-            return
+        moved = await self._session.run(_SET_STAGE, (stage.value, reads_bp, dark_reads_bp, domain))
         now = await self.authority(domain)
+        if moved:
+            return now
         if (now.stage, now.reads_bp, now.dark_reads_bp) != (stage, reads_bp, dark_reads_bp):
             raise AuthorityMoved(f"The target is the authority of {domain}: its stage stays {now.stage}.")
+        return now
 
     async def flip(self, domain: str, epoch: int) -> int:
         """Make the target the authority; waits for applies under way. Repeating with the old epoch is safe."""
@@ -129,6 +132,18 @@ class PostgresLedger:
         raise AuthorityMoved(
             f"The authority of {domain} is the {now.authority} in epoch {now.epoch}: it is not flipped from {epoch}."
         )
+
+    async def close(self, domain: str) -> AuthorityRow:
+        """The target stays the authority, but accepts nothing."""
+        raise NotImplementedError
+
+    async def reopen(self, domain: str) -> AuthorityRow:
+        """Take `close` back."""
+        raise NotImplementedError
+
+    async def flip_back(self, domain: str, epoch: int) -> AuthorityRow:
+        """The source is the authority again."""
+        raise NotImplementedError
 
     async def retire(self, domain: str) -> None:
         """stage = target_only. Repeating is safe. AuthorityMoved while the source is the authority."""
@@ -244,8 +259,8 @@ async def _first(connection: Connection, query: sql.SQL | sql.Composed, paramete
 
 
 def _authority_row(row: tuple[Any, ...]) -> AuthorityRow:
-    authority, epoch, accepting, stage, reads_bp, dark_reads_bp = row
-    return AuthorityRow(authority, epoch, accepting, Stage(stage), reads_bp, dark_reads_bp)
+    authority, epoch, accepting, stage, reads_bp, dark_reads_bp, revision = row
+    return AuthorityRow(authority, epoch, accepting, Stage(stage), reads_bp, dark_reads_bp, revision)
 
 
 def _known(row: tuple[Any, ...] | None, domain: str) -> tuple[Any, ...]:

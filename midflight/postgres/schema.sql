@@ -157,4 +157,93 @@ create table if not exists midflight.parity_suspects (
     foreign key (domain, run) references midflight.parity_runs on delete cascade
 );
 
-insert into midflight.version (version) values (1) on conflict do nothing;
+-- --- version 2: the application's library, the fence of the target, the way back --------------------------------------
+
+-- `revision` counts every change of the row (what instances acknowledge), `staged_at` says since when it holds.
+alter table midflight.domains add column if not exists revision bigint not null default 1;
+alter table midflight.domains add column if not exists staged_at timestamptz not null default now();
+
+create or replace function midflight.note_change() returns trigger language plpgsql as $$
+begin
+    if (new.authority, new.epoch, new.accepting, new.stage, new.reads_bp, new.dark_reads_bp) is distinct from
+       (old.authority, old.epoch, old.accepting, old.stage, old.reads_bp, old.dark_reads_bp) then
+        new.revision := old.revision + 1;
+        new.staged_at := clock_timestamp();
+        perform pg_notify('midflight', new.domain);
+    end if;
+    return new;
+end $$;
+
+create or replace trigger note_change before update on midflight.domains
+    for each row execute function midflight.note_change();
+
+-- Who runs the application's library. `oldest_revision`: of the writes in flight, null when there are none.
+create table if not exists midflight.instances (
+    domain text not null references midflight.domains,
+    instance text not null,
+    seen_revision bigint not null,
+    oldest_revision bigint,
+    oldest_seconds double precision,
+    lease_until timestamptz not null,
+    polled_at timestamptz not null default clock_timestamp(),
+    library text not null default '',
+    primary key (domain, instance)
+) with (fillfactor = 50);
+
+-- Dirty marks: keys that the application changed at the target. A row stays once it is there, so that `seq` of a key
+-- only grows; it is pending while `seq > written_back`. `rest` is the rest column of a root row that was deleted.
+create table if not exists midflight.dirty (
+    collection_id integer not null,
+    row_key text not null,
+    seq bigint not null,
+    written_back bigint not null default 0,
+    rest jsonb,
+    refused text,
+    primary key (collection_id, row_key)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+
+create index if not exists dirty_pending on midflight.dirty (collection_id, seq) where seq > written_back;
+
+-- What the application's reads showed, in batches. Latencies are histograms over `midflight.core.histogram.BOUNDS`.
+create table if not exists midflight.reads (
+    number bigint generated always as identity primary key,
+    domain text not null references midflight.domains,
+    at timestamptz not null default clock_timestamp(),
+    instance text not null,
+    operation text not null,
+    revision bigint not null,
+    compared bigint not null default 0,
+    equal bigint not null default 0,
+    ignored bigint not null default 0,
+    unclear bigint not null default 0,
+    dropped bigint not null default 0,
+    fallbacks bigint not null default 0,
+    shadow_skipped bigint not null default 0,
+    source_errors bigint not null default 0,
+    target_errors bigint not null default 0,
+    source_latency bigint[] not null default '{}',
+    target_latency bigint[] not null default '{}',
+    causes jsonb not null default '{}'
+);
+
+create index if not exists reads_domain on midflight.reads (domain, at);
+
+-- Some of the differences that dark reads found. Values only where a team asked for them.
+create table if not exists midflight.read_mismatches (
+    number bigint generated always as identity primary key,
+    domain text not null references midflight.domains,
+    at timestamptz not null default clock_timestamp(),
+    instance text not null,
+    operation text not null,
+    entity text not null,
+    fields text[] not null default '{}',
+    cause text not null,
+    sides jsonb
+);
+
+create index if not exists read_mismatches_domain on midflight.read_mismatches (domain, number);
+
+-- A late write is kept with its image: what the old authority held, or null where the write was a delete.
+alter table midflight.quarantine add column if not exists image jsonb;
+
+insert into midflight.version (version) values (2) on conflict (only_row) do update set version = excluded.version;

@@ -1,0 +1,1 @@
+"""A small loyalty service: members earn, redeem and transfer points."""

@@ -1,0 +1,1 @@
+"""The application's library: no Temporal, no worker code."""
