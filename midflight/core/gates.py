@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pydantic import BaseModel, ConfigDict
 
+from midflight.core.breach import ReadEvidence, breaches
 from midflight.core.plan import GateName, Limits
-
-
-class ReadEvidence(BaseModel):
-    """Outcomes of dark reads, and latencies (milliseconds) of both sides, over `seconds`."""
-
-    model_config = ConfigDict(frozen=True)
-
-    seconds: float
-    compared: int = 0
-    mismatched: int = 0
-    unclear: int = 0
-    source_reads: int = 0
-    target_reads: int = 0
-    source_errors: int = 0
-    target_errors: int = 0
-    source_p95_ms: float | None = None
-    target_p95_ms: float | None = None
-    source_p99_ms: float | None = None
-    target_p99_ms: float | None = None
-    causes: dict[str, int] = {}
 
 
 class Evidence(BaseModel):
@@ -87,20 +68,14 @@ class Verdict(BaseModel):
         return not self.reasons
 
 
-NEEDS_QUARANTINE_EMPTY: frozenset[GateName] = frozenset({"cutover"})
-AFTER_THE_FLIP: frozenset[GateName] = frozenset({"retire", "decommission"})
-
-
 def judge(gate: GateName, evidence: Evidence, limits: Limits) -> Verdict:
     """Hold the evidence against the limits."""
-    checks = () if gate in AFTER_THE_FLIP else _before_the_flip(evidence, limits)
-    quarantine = _quarantine(evidence) if gate in NEEDS_QUARANTINE_EMPTY else ()
-    wants_parity = gate not in AFTER_THE_FLIP and not _parity_is_fresh(evidence, limits)
-    return Verdict(gate=gate, reasons=(*checks, *quarantine), wants_parity=wants_parity)
+    reasons = tuple(reason for check in _CHECKS[gate] for reason in check(evidence, limits))
+    wants_parity = _parity in _CHECKS[gate] and not _parity_is_fresh(evidence, limits)
+    return Verdict(gate=gate, reasons=reasons, wants_parity=wants_parity)
 
 
-def _before_the_flip(evidence: Evidence, limits: Limits) -> Iterator[str]:
-    yield from _parity(evidence, limits)
+def _capture(evidence: Evidence, limits: Limits) -> Iterator[str]:
     if evidence.lag_seconds is None:
         yield "the tail has not reported its lag yet"
     elif evidence.lag_seconds > limits.lag_seconds:
@@ -129,6 +104,61 @@ def _parity(evidence: Evidence, limits: Limits) -> Iterator[str]:
         yield "the reverse mapping is not proven for every compared document"
 
 
-def _quarantine(evidence: Evidence) -> Iterator[str]:
+def _quarantine(evidence: Evidence, _: Limits) -> Iterator[str]:
     if evidence.quarantine_open:
         yield f"{evidence.quarantine_open} documents are in quarantine: waive each by name, or fix and retry it"
+
+
+def _enough_compared(evidence: Evidence, limits: Limits) -> Iterator[str]:
+    compared = evidence.reads.compared if evidence.reads else 0
+    if _library_runs(evidence) and compared < limits.minimum_sample:
+        yield f"only {compared} dark reads were compared, the limit is {limits.minimum_sample}{_unclear(evidence)}"
+
+
+def _enough_served(evidence: Evidence, limits: Limits) -> Iterator[str]:
+    served = evidence.reads.target_reads if evidence.reads else 0
+    if _library_runs(evidence) and served < limits.minimum_sample:
+        yield f"only {served} reads were made at the target, the limit is {limits.minimum_sample}"
+
+
+def _library_runs(evidence: Evidence) -> bool:
+    """A domain whose application does not run our library has no reads to wait for."""
+    return evidence.instances > 0 or evidence.reads is not None
+
+
+def _unclear(evidence: Evidence) -> str:
+    unclear = evidence.reads.unclear if evidence.reads else 0
+    return f" ({unclear} more ended in an error of the comparator: mend it)" if unclear else ""
+
+
+def _reads(evidence: Evidence, limits: Limits) -> Iterator[str]:
+    if evidence.reads is not None:
+        yield from breaches(evidence.reads, limits)
+
+
+def _instances(evidence: Evidence, _: Limits) -> Iterator[str]:
+    if evidence.instances_late:
+        yield f"instances do not obey the newest stage yet: {', '.join(evidence.instances_late)}"
+
+
+def _late_writes(evidence: Evidence, _: Limits) -> Iterator[str]:
+    if evidence.late_writes:
+        yield (
+            f"{evidence.late_writes} writes reached the source after the flip:"
+            " find out who wrote, then waive each by name"
+        )
+
+
+def _written_back(evidence: Evidence, _: Limits) -> Iterator[str]:
+    if evidence.reverse_refused:
+        yield f"{evidence.reverse_refused} documents cannot be written back to the source, which refuses them"
+
+
+_BEFORE_THE_FLIP = (_parity, _capture)
+_CHECKS: dict[GateName, tuple[Callable[[Evidence, Limits], Iterator[str]], ...]] = {
+    "dark_read": _BEFORE_THE_FLIP,
+    "ramp": (*_BEFORE_THE_FLIP, _enough_compared, _reads),
+    "cutover": (*_BEFORE_THE_FLIP, _quarantine, _enough_served, _reads, _instances),
+    "retire": (_late_writes, _written_back),
+    "decommission": (_late_writes,),
+}
