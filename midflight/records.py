@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
+from midflight.core import histogram
 from midflight.core.outcome import Row
 from midflight.core.phase import Stage
 
@@ -164,6 +165,7 @@ class InstanceView:
 class ReadReport:
     """What the reads of one operation showed since the last report. Histograms over `midflight.core.histogram.BOUNDS`.
 
+    `compared` counts every comparison; what is not `equal`, `ignored` or `unclear` of it is a mismatch.
     `unclear` counts comparisons that ended in an error of the comparator or of a hook, `dropped` dark reads that were
     not made (limit, breaker, deadline), `fallbacks` reads that went to the source because the target failed,
     `shadow_skipped` shadow writes that were not done in time. `causes` counts differences by field and cause.
@@ -183,6 +185,18 @@ class ReadReport:
     source_latency: list[int] = field(default_factory=list)
     target_latency: list[int] = field(default_factory=list)
     causes: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: ReadReport) -> None:
+        """Count what the other one counted as well."""
+        for name in _READ_COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.source_latency = histogram.add(self.source_latency, other.source_latency)
+        self.target_latency = histogram.add(self.target_latency, other.target_latency)
+        for cause, count in other.causes.items():
+            self.causes[cause] = self.causes.get(cause, 0) + count
+
+
+_READ_COUNTS = tuple(part.name for part in fields(ReadReport) if part.type == "int" and part.name != "revision")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import zip_longest
 
 BOUNDS: tuple[float, ...] = tuple(round(0.0001 * 1.25**step, 7) for step in range(56))
 """Upper bounds in seconds, 0.1 ms to about 21 s, each a quarter above the one before; what is longer counts last."""
@@ -30,3 +31,8 @@ def percentile(counts: Sequence[int], share: float) -> float | None:
         if seen >= wanted:
             return BOUNDS[min(place, len(BOUNDS) - 1)]
     return BOUNDS[-1]
+
+
+def add(one: Sequence[int], other: Sequence[int]) -> list[int]:
+    """Both together; what one of them leaves out at its end counts nothing."""
+    return [a + b for a, b in zip_longest(one, other, fillvalue=0)]

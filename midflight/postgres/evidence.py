@@ -5,6 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from midflight.core.gates import Evidence
+from midflight.postgres.observed import read_evidence
 from midflight.postgres.session import Connection
 
 REPORT_TRUSTED_SECONDS = 30.0
@@ -25,23 +26,39 @@ _EVIDENCE = sql.SQL(
            case when p.reported_at < now() - make_interval(secs => %(trusted)s)
                 then greatest(p.lag_seconds, extract(epoch from now() - p.reported_at)::float8)
                 else p.lag_seconds end as lag_seconds,
-           coalesce(r.equal + r.cleared, 0) as rebuilt_equal
+           coalesce(r.equal + r.cleared, 0) as rebuilt_equal,
+           i.live as instances, i.late as instances_late,
+           (select count(*) from midflight.quarantine q
+             where q.domain = d.domain and q.path = 'tripwire' and q.waived_by is null) as late_writes,
+           m.pending as reverse_pending, m.refused as reverse_refused
       from midflight.domains d
       left join midflight.positions p on p.domain = d.domain
       left join lateral (
                select * from midflight.parity_runs r
                 where r.domain = d.domain and r.whole order by r.finished_at desc limit 1
            ) r on true
+      cross join lateral (
+               select count(*) as live,
+                      coalesce(array_agg(i.instance order by i.instance)
+                          filter (where i.seen_revision < d.revision or i.oldest_revision < d.revision), '{}') as late
+                 from midflight.instances i where i.domain = d.domain and i.lease_until > now()
+           ) i
+      cross join lateral (
+               select count(*) as pending, count(*) filter (where m.refused is not null) as refused
+                 from midflight.dirty m join midflight.collections c on c.id = m.collection_id
+                where c.domain = d.domain and m.seq > m.written_back
+           ) m
      where d.domain = %(domain)s
     """
 )
 
 
 async def gather(connection: Connection, domain: str) -> Evidence | None:
-    """The evidence by the database's clock; None where the ledger knows no such domain."""
+    """The evidence by the database's clock, all of one snapshot if the connection is in one; None where the ledger knows no such domain."""
     cursor = await connection.execute(_EVIDENCE, {"domain": domain, "trusted": REPORT_TRUSTED_SECONDS})
     row = await cursor.fetchone()
     if row is None:
         return None
     assert cursor.description is not None
-    return Evidence.model_validate(dict(zip((c.name for c in cursor.description), row, strict=True)))
+    known = dict(zip((column.name for column in cursor.description), row, strict=True))
+    return Evidence.model_validate({**known, "reads": await read_evidence(connection, domain)})

@@ -7,7 +7,7 @@ from math import ceil
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midflight.core.histogram import BOUNDS, empty, percentile, slot
+from midflight.core.histogram import BOUNDS, add, empty, percentile, slot
 
 LATENCIES = st.lists(st.floats(min_value=0.0001, max_value=20.0), min_size=1, max_size=200)
 
@@ -53,4 +53,8 @@ def test_a_percentile_is_the_true_one_or_at_most_a_quarter_above(latencies: list
 
 @given(LATENCIES, LATENCIES)
 def test_sums_of_histograms_are_the_histogram_of_all(one: list[float], other: list[float]) -> None:
-    assert [a + b for a, b in zip(of(one), of(other), strict=True)] == of([*one, *other])
+    assert add(of(one), of(other)) == of([*one, *other])
+
+
+def test_a_histogram_that_ends_early_is_added_from_the_front() -> None:
+    assert add([1, 2], [1, 0, 5]) == add([1, 0, 5], [1, 2]) == [2, 2, 5]
