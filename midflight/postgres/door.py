@@ -11,7 +11,8 @@ from midflight.core.outcome import Applied, Batch, Checkpoint, FeedPosition, Out
 from midflight.core.plan import CollectionMap, Plan
 from midflight.core.plan_check import order_of_tables
 from midflight.core.tables import tables
-from midflight.errors import AuthorityMoved, DomainUnknown, Superseded
+from midflight.errors import AuthorityMoved, Superseded
+from midflight.postgres.authority import unknown
 from midflight.postgres.failures import Contended
 from midflight.postgres.merge import Desk, Item, Merge
 from midflight.postgres.session import Connection, Session
@@ -25,7 +26,11 @@ _DRAW = sql.SQL(
     "select nextval('midflight.clock'), epoch from midflight.domains where domain = %s and authority = 'source'"
 )
 _AUTHORITY = sql.SQL("select authority, epoch from midflight.domains where domain = %s")
-_LOCK_AUTHORITY = sql.SQL("{} for share").format(_AUTHORITY)
+# In one round trip: past the turnstile, the lock, and the word for the tables' triggers that this transaction applies.
+_LOCK_AUTHORITY = sql.SQL(
+    "select authority, epoch, pg_advisory_xact_lock_shared(midflight.turnstile(domain)),"
+    " set_config('midflight.applier', domain, true) from midflight.domains where domain = %s for share"
+)
 _COLLECTION_ID = sql.SQL("select id from midflight.collections where domain = %s and collection = %s")
 _MOVE_CURSOR = sql.SQL(
     "update midflight.partitions as p set cursor = %s, documents = %s, done = %s, batches = batches + 1"
@@ -51,7 +56,7 @@ class PostgresDoor:
         if drawn is not None:
             return Ticket(*drawn)
         if await self._session.row(_AUTHORITY, (domain,)) is None:
-            raise _unknown(domain)
+            raise unknown(domain)
         raise AuthorityMoved(f"The target is the authority of {domain}: nothing is drawn any more.")
 
     async def apply(self, plan: Plan, ticket: Ticket, batch: Batch) -> Applied:
@@ -67,7 +72,7 @@ class PostgresDoor:
     async def _attempt(self, domain: str, ticket: Ticket, batch: Batch, items: Sequence[Item]) -> Applied:
         async with self._session.transaction() as connection:
             await _hold_authority(connection, domain, ticket)
-            await _move_checkpoint(connection, domain, batch.checkpoint)
+            await move_checkpoint(connection, domain, batch.checkpoint)
             if not items:
                 return Applied()
             merge = Merge(connection, domain, ticket.token, batch.path)
@@ -92,7 +97,7 @@ class PostgresDoor:
     async def _open_desk(self, plan: Plan, collection: CollectionMap) -> Desk:
         row = await self._session.row(_COLLECTION_ID, (plan.domain, collection.collection))
         if row is None:
-            raise _unknown(plan.domain)
+            raise unknown(plan.domain)
         statements = merge_statements(plan.target.schema_, collection)
         for statement in statements.create_stage:
             await self._session.run(statement)
@@ -103,8 +108,8 @@ async def _hold_authority(connection: Connection, domain: str, ticket: Ticket) -
     """Lock the authority row: a flip waits for us, and after a flip we give up."""
     row = await (await connection.execute(_LOCK_AUTHORITY, (domain,))).fetchone()
     if row is None:
-        raise _unknown(domain)
-    authority, epoch = row
+        raise unknown(domain)
+    authority, epoch, *_ = row
     if authority != "source":
         raise AuthorityMoved(f"The target is the authority of {domain}: nothing was written.")
     if epoch != ticket.epoch:
@@ -114,7 +119,7 @@ async def _hold_authority(connection: Connection, domain: str, ticket: Ticket) -
         )
 
 
-async def _move_checkpoint(connection: Connection, domain: str, checkpoint: Checkpoint) -> None:
+async def move_checkpoint(connection: Connection, domain: str, checkpoint: Checkpoint) -> None:
     """Compare and set, before the work: an attempt that was overtaken finds out cheaply."""
     if checkpoint is None:
         return
@@ -141,7 +146,3 @@ def _in_key_order(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Each key once (the last word counts), in the order in which guard rows are locked."""
     last = {outcome.key: outcome for outcome in outcomes}
     return [last[key] for key in sorted(last)]
-
-
-def _unknown(domain: str) -> DomainUnknown:
-    return DomainUnknown(f"The ledger of this target knows no domain {domain}.", next_step="Start it first.")

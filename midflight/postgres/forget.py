@@ -6,16 +6,20 @@ from psycopg import sql
 
 from midflight.core.plan import Plan
 from midflight.core.tables import tables
-from midflight.errors import AuthorityMoved, DomainUnknown
+from midflight.errors import AuthorityMoved
+from midflight.postgres.authority import unknown
 from midflight.postgres.session import Connection
 
-_LOCK = sql.SQL("select authority from midflight.domains where domain = %s for update")
+_LOCK = sql.SQL(
+    "select authority, pg_advisory_xact_lock(midflight.turnstile(domain)),"
+    " set_config('midflight.applier', domain, true) from midflight.domains where domain = %s for update"
+)
 _NEXT_EPOCH = sql.SQL("update midflight.domains set epoch = epoch + 1, updated_at = now() where domain = %s")
 _OURS = sql.SQL(
     "select t.table_name from midflight.target_tables t where t.domain = %s and t.schema_name = %s"
     " and t.table_name = any(%s) and to_regclass(format('%%I.%%I', t.schema_name, t.table_name)) is not null"
 )
-_OF_COLLECTIONS = ("guards", "partitions", "quarantine")
+_OF_COLLECTIONS = ("guards", "partitions", "quarantine", "dirty")
 _OF_DOMAIN = ("parity_runs", "positions")
 
 
@@ -26,7 +30,7 @@ async def forget_copy(connection: Connection, plan: Plan) -> None:
     """
     row = await (await connection.execute(_LOCK, (plan.domain,))).fetchone()
     if row is None:
-        raise DomainUnknown(f"The ledger of this target knows no domain {plan.domain}.")
+        raise unknown(plan.domain)
     if row[0] != "source":
         raise AuthorityMoved(f"The target is the authority of {plan.domain}: its rows are the truth and stay.")
     await connection.execute(_NEXT_EPOCH, (plan.domain,))

@@ -13,16 +13,14 @@ from midflight.core.gates import Evidence
 from midflight.core.phase import Stage
 from midflight.core.plan import Plan, plain
 from midflight.core.tables import tables
-from midflight.errors import AuthorityMoved, DomainUnknown, LedgerConflict, TargetError
+from midflight.errors import LedgerConflict, TargetError
+from midflight.postgres import authority
+from midflight.postgres.authority import unknown
 from midflight.postgres.evidence import gather
 from midflight.postgres.forget import forget_copy
 from midflight.postgres.session import Connection, Session
 from midflight.records import AuthorityRow, KeyRange, Partition, Position, QuarantineEntry
 
-_AUTHORITY = sql.SQL(
-    "select authority, epoch, accepting, stage, reads_bp, dark_reads_bp, revision"
-    " from midflight.domains where domain = %s"
-)
 _LIVE = sql.SQL(
     "select d.fingerprint, d.authority = 'target' or exists"
     " (select from midflight.positions p where p.domain = d.domain)"
@@ -35,17 +33,6 @@ _REGISTER = sql.SQL(
 _FORGET_COLLECTIONS = sql.SQL("delete from midflight.collections where domain = %s and collection <> all(%s)")
 _REGISTER_COLLECTION = sql.SQL(
     "insert into midflight.collections (domain, collection) values (%s, %s) on conflict do nothing"
-)
-_SET_STAGE = sql.SQL(
-    "update midflight.domains set stage = %s, reads_bp = %s, dark_reads_bp = %s, updated_at = now()"
-    " where domain = %s and authority = 'source'"
-)
-_FLIP = sql.SQL(
-    "update midflight.domains set authority = 'target', epoch = epoch + 1, accepting = true, stage = 'target',"
-    " updated_at = now() where domain = %s and authority = 'source' and epoch = %s returning epoch"
-)
-_RETIRE = sql.SQL(
-    "update midflight.domains set stage = 'target_only', updated_at = now() where domain = %s and authority = 'target'"
 )
 _PUT_PARTITION = sql.SQL(
     "insert into midflight.partitions (collection_id, number, lower_key, upper_key) values (%s, %s, %s, %s)"
@@ -109,50 +96,31 @@ class PostgresLedger:
 
     async def authority(self, domain: str) -> AuthorityRow:
         """The authority row. DomainUnknown."""
-        return _authority_row(_known(await self._session.row(_AUTHORITY, (domain,)), domain))
+        return await authority.read(self._session, domain)
 
     async def set_stage(self, domain: str, stage: Stage, reads_bp: int, dark_reads_bp: int) -> AuthorityRow:
         """Move the stage while the source is the authority; AuthorityMoved otherwise (unless it is already so)."""
-        moved = await self._session.run(_SET_STAGE, (stage.value, reads_bp, dark_reads_bp, domain))
-        now = await self.authority(domain)
-        if moved:
-            return now
-        if (now.stage, now.reads_bp, now.dark_reads_bp) != (stage, reads_bp, dark_reads_bp):
-            raise AuthorityMoved(f"The target is the authority of {domain}: its stage stays {now.stage}.")
-        return now
+        return await authority.set_stage(self._session, domain, stage, reads_bp, dark_reads_bp)
 
     async def flip(self, domain: str, epoch: int) -> int:
         """Make the target the authority; waits for applies under way. Repeating with the old epoch is safe."""
-        flipped = await self._session.row(_FLIP, (domain, epoch))
-        if flipped is not None:
-            return int(flipped[0])
-        now = await self.authority(domain)
-        if now.authority == "target" and now.epoch == epoch + 1:
-            return now.epoch
-        raise AuthorityMoved(
-            f"The authority of {domain} is the {now.authority} in epoch {now.epoch}: it is not flipped from {epoch}."
-        )
+        return (await authority.flip(self._session, domain, epoch)).epoch
 
     async def close(self, domain: str) -> AuthorityRow:
-        """The target stays the authority, but accepts nothing."""
-        raise NotImplementedError
+        """The target stays the authority but accepts nothing; waits for writes it has accepted. Repeating is safe."""
+        return await authority.close(self._session, domain)
 
     async def reopen(self, domain: str) -> AuthorityRow:
-        """Take `close` back."""
-        raise NotImplementedError
+        """Take `close` back. Repeating is safe. AuthorityMoved while the source is the authority."""
+        return await authority.reopen(self._session, domain)
 
     async def flip_back(self, domain: str, epoch: int) -> AuthorityRow:
-        """The source is the authority again."""
-        raise NotImplementedError
+        """The source is the authority again; NotDrained before that. Repeating with the old epoch is safe."""
+        return await authority.flip_back(self._session, domain, epoch)
 
     async def retire(self, domain: str) -> None:
         """stage = target_only. Repeating is safe. AuthorityMoved while the source is the authority."""
-        if await self._session.run(_RETIRE, (domain,)):
-            return
-        await self.authority(domain)
-        raise AuthorityMoved(
-            f"The source is the authority of {domain}: it is not retired.", next_step="Cut over first."
-        )
+        await authority.retire(self._session, domain)
 
     async def reset(self, plan: Plan) -> None:
         """Forget the copy: epoch + 1, target tables emptied; guard rows, places, quarantine and parity gone."""
@@ -233,7 +201,7 @@ class PostgresLedger:
         async with self._session.snapshot() as connection:
             found = await gather(connection, domain)
         if found is None:
-            raise _unknown(domain)
+            raise unknown(domain)
         return found
 
     async def counts(self, plan: Plan) -> dict[str, dict[str, int]]:
@@ -258,16 +226,7 @@ async def _first(connection: Connection, query: sql.SQL | sql.Composed, paramete
     return await (await connection.execute(query, parameters)).fetchone()
 
 
-def _authority_row(row: tuple[Any, ...]) -> AuthorityRow:
-    authority, epoch, accepting, stage, reads_bp, dark_reads_bp, revision = row
-    return AuthorityRow(authority, epoch, accepting, Stage(stage), reads_bp, dark_reads_bp, revision)
-
-
 def _known(row: tuple[Any, ...] | None, domain: str) -> tuple[Any, ...]:
     if row is None:
-        raise _unknown(domain)
+        raise unknown(domain)
     return row
-
-
-def _unknown(domain: str) -> DomainUnknown:
-    return DomainUnknown(f"The ledger of this target knows no domain {domain}.", next_step="Start it first.")

@@ -23,6 +23,7 @@ from midflight.postgres.ddl import (
     foreign_keys,
     table_indexes,
 )
+from midflight.postgres.fence import install_fence
 from midflight.postgres.inspection import findings
 from midflight.postgres.session import Connection, Session
 from midflight.records import Finding
@@ -30,6 +31,7 @@ from midflight.records import Finding
 LEDGER_VERSION = 2
 _ONE_AT_A_TIME = sql.SQL("select pg_advisory_xact_lock(hashtextextended('midflight.schema', 0))")
 _VERSION = sql.SQL("select version from midflight.version")
+_HAS_VERSION = sql.SQL("select to_regclass('midflight.version') is not null")
 _OWN = sql.SQL(
     "insert into midflight.target_tables (schema_name, table_name, domain) values (%s, %s, %s) on conflict do nothing"
 )
@@ -54,20 +56,23 @@ class PostgresSchema:
             return await findings(connection, plan, expected_bytes)
 
     async def install_ledger(self) -> None:
-        """Create or upgrade the `midflight` schema. Repeating is safe. TargetError if the ledger is newer than us."""
-        statements = files("midflight.postgres").joinpath("schema.sql").read_text(encoding="utf-8")
+        """Create or upgrade the `midflight` schema. Repeating is safe. TargetError if the ledger is newer than us.
+
+        A ledger of our version is not locked.
+        """
         async with self._session.transaction() as connection:
+            if await _is_current(connection):
+                return
             await connection.execute(_ONE_AT_A_TIME)
-            await connection.execute(statements.encode())
-            row = await (await connection.execute(_VERSION)).fetchone()
-            if row is None or row[0] > LEDGER_VERSION:
-                raise TargetError(
-                    f"The ledger has version {row and row[0]}, this Midflight knows {LEDGER_VERSION}.",
-                    next_step="Use the Midflight that installed it, or a newer one.",
-                )
+            if not await _is_current(connection):
+                statements = files("midflight.postgres").joinpath("schema.sql").read_text(encoding="utf-8")
+                await connection.execute(statements.encode())
 
     async def create_tables(self, plan: Plan) -> None:
-        """Create what is missing, check what is there (TargetNotOurs), and record all as ours, in one transaction."""
+        """Create what is missing, check what is there (TargetNotOurs), record all as ours, and fence it.
+
+        In one transaction: there is no moment in which a table of ours takes anybody's write.
+        """
         schema = plan.target.schema_
         async with self._session.transaction() as connection:
             await connection.execute(_ONE_AT_A_TIME)
@@ -75,6 +80,7 @@ class PostgresSchema:
             for table in all_tables(plan):
                 await _create_or_check(connection, plan, table)
                 await connection.execute(_OWN, (schema, table.name, plan.domain))
+            await install_fence(connection, plan)
 
     async def create_indexes(self, plan: Plan) -> None:
         """The plan's indexes, concurrently; invalid leftovers are rebuilt. Repeating is safe."""
@@ -130,6 +136,19 @@ class PostgresSchema:
             indexes = [await _value(connection, _INDEX_VALID, (schema, i.name)) for i in table_indexes(plan)]
             keys = [await _key_valid(connection, schema, key) for key in foreign_keys(plan)]
         return sum(not valid for valid in (*indexes, *keys))
+
+
+async def _is_current(connection: Connection) -> bool:
+    """Whether the ledger has our version. TargetError where it has a newer one."""
+    if not await _value(connection, _HAS_VERSION):
+        return False
+    version = await _value(connection, _VERSION)
+    if version is not None and version > LEDGER_VERSION:
+        raise TargetError(
+            f"The ledger has version {version}, this Midflight knows {LEDGER_VERSION}.",
+            next_step="Use the Midflight that installed it, or a newer one.",
+        )
+    return bool(version == LEDGER_VERSION)
 
 
 async def _create_schema(connection: Connection, schema: str) -> None:

@@ -246,4 +246,43 @@ create index if not exists read_mismatches_domain on midflight.read_mismatches (
 -- A late write is kept with its image: what the old authority held, or null where the write was a delete.
 alter table midflight.quarantine add column if not exists image jsonb;
 
+-- The turnstile before the authority row. A share lock is granted past a waiting update, so who moves the row would
+-- starve under steady load: it takes this lock exclusively first, and those who lock the row for share queue up behind.
+create or replace function midflight.turnstile(domain text) returns bigint language sql immutable parallel safe
+return pg_catalog.hashtextextended('midflight.authority ' || domain, 0);
+
+-- On every target table, before each statement. With the definer's rights: an application needs none in the ledger.
+create or replace function midflight.fence() returns trigger language plpgsql
+security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    place constant text := format('%I.%I', tg_table_schema, tg_table_name);
+    found midflight.domains;
+    why text;
+    next_step text := 'Nothing was written. Write through the library, which goes to the authority by itself.';
+begin
+    if current_setting('midflight.applier', true) = tg_argv[0] then
+        return null;
+    end if;
+    if tg_op = 'TRUNCATE' then
+        raise exception 'Domain % refuses to truncate %: no key of its rows could be written back.', tg_argv[0], place
+            using errcode = 'MF001', hint = 'Delete the rows instead.';
+    end if;
+    perform pg_advisory_xact_lock_shared(midflight.turnstile(tg_argv[0]));
+    -- Whoever moves the authority waits for this lock; under a snapshot from before the move, it is a serialization failure.
+    select * into found from midflight.domains d where d.domain = tg_argv[0] for share;
+    if found.authority = 'target' and found.accepting then
+        return null;
+    end if;
+    if found.domain is null then
+        why := 'the ledger does not know the domain any more';
+        next_step := format('Drop the triggers of %s whose names begin with midflight_.', place);
+    elsif found.authority = 'target' then
+        why := 'the target is closed while the authority moves';
+    else
+        why := 'the source is the authority';
+    end if;
+    raise exception 'Domain % refuses to % %: % (stage %).', tg_argv[0], lower(tg_op), place, why,
+        coalesce(found.stage, 'none') using errcode = 'MF001', hint = next_step;
+end $$;
+
 insert into midflight.version (version) values (2) on conflict (only_row) do update set version = excluded.version;

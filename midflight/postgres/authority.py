@@ -1,0 +1,156 @@
+"""The authority row: read, and moved. Whoever moves it waits for all who have locked it for share (door and fence)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg import sql
+
+from midflight.core.phase import Stage
+from midflight.errors import AuthorityMoved, DomainUnknown, NotDrained
+from midflight.postgres.session import Connection, Session
+from midflight.records import AuthorityRow
+
+_ROW = "authority, epoch, accepting, stage, reads_bp, dark_reads_bp, revision"
+_READ = sql.SQL("select " + _ROW + " from midflight.domains where domain = %(domain)s")
+# First the turnstile: share locks are granted past a waiting update, which would starve under steady load. Meanwhile
+# everybody's writes queue up behind us: so we give up, and let them pass, sooner than others would.
+_TURNSTILE = (
+    "with turnstile as materialized (select set_config('lock_timeout', '3s', true),"
+    " pg_advisory_xact_lock(midflight.turnstile(%(domain)s)))"
+)
+_READ_TO_MOVE = sql.SQL(
+    f"{_TURNSTILE} select {_ROW} from midflight.domains, turnstile where domain = %(domain)s for update of domains"
+)
+_PENDING = sql.SQL(
+    "select count(*), count(*) filter (where d.refused is not null)"
+    " from midflight.dirty d join midflight.collections c on c.id = d.collection_id"
+    " where c.domain = %(domain)s and d.seq > d.written_back"
+)
+
+
+def _move(assignments: str, condition: str) -> sql.SQL:
+    return sql.SQL(
+        f"{_TURNSTILE} update midflight.domains set {assignments}, updated_at = now() from turnstile"
+        f" where domain = %(domain)s and {condition} returning {_ROW}"
+    )
+
+
+_SET_STAGE = _move(
+    "stage = %(stage)s, reads_bp = %(reads_bp)s, dark_reads_bp = %(dark_reads_bp)s", "authority = 'source'"
+)
+_FLIP = _move(
+    "authority = 'target', epoch = epoch + 1, accepting = true, stage = 'target'",
+    "authority = 'source' and epoch = %(epoch)s",
+)
+_CLOSE = _move("accepting = false, stage = 'hold'", "authority = 'target'")
+_REOPEN = _move("accepting = true, stage = 'target'", "authority = 'target' and not accepting")
+_FLIP_BACK = _move("authority = 'source', epoch = epoch + 1", "authority = 'target' and not accepting")
+_RETIRE = _move("stage = 'target_only'", "authority = 'target'")
+
+
+async def read(session: Session, domain: str) -> AuthorityRow:
+    """The authority row. DomainUnknown."""
+    return _row(await session.row(_READ, {"domain": domain}), domain)
+
+
+async def set_stage(session: Session, domain: str, stage: Stage, reads_bp: int, dark_reads_bp: int) -> AuthorityRow:
+    """The row with this stage. AuthorityMoved under the target, unless it is already so."""
+    wanted = (stage, reads_bp, dark_reads_bp)
+    to = dict(zip(("stage", "reads_bp", "dark_reads_bp"), wanted, strict=True))
+    row, moved = await _moved(session, domain, _SET_STAGE, to)
+    if not moved and (row.stage, row.reads_bp, row.dark_reads_bp) != wanted:
+        raise AuthorityMoved(f"The target is the authority of {domain}: its stage stays {row.stage}.")
+    return row
+
+
+async def flip(session: Session, domain: str, epoch: int) -> AuthorityRow:
+    """The target's row, one epoch on. AuthorityMoved where it is not this epoch of the source that ends."""
+    row, moved = await _moved(session, domain, _FLIP, {"epoch": epoch})
+    if not moved and (row.authority, row.epoch) != ("target", epoch + 1):
+        raise AuthorityMoved(
+            f"The authority of {domain} is the {row.authority} in epoch {row.epoch}: it is not flipped from {epoch}."
+        )
+    return row
+
+
+async def close(session: Session, domain: str) -> AuthorityRow:
+    """The target's row, accepting nothing. AuthorityMoved under the source."""
+    return _of_target(*await _moved(session, domain, _CLOSE), domain, "closed")
+
+
+async def reopen(session: Session, domain: str) -> AuthorityRow:
+    """The target's row, accepting again. AuthorityMoved under the source."""
+    row, moved = await _moved(session, domain, _REOPEN)
+    return _of_target(row, moved or row.accepting, domain, "reopened")
+
+
+async def retire(session: Session, domain: str) -> AuthorityRow:
+    """The target's row in its last stage. AuthorityMoved under the source."""
+    return _of_target(*await _moved(session, domain, _RETIRE), domain, "retired")
+
+
+async def flip_back(session: Session, domain: str, epoch: int) -> AuthorityRow:
+    """The source's row, one epoch on. NotDrained while the target accepts or marks are pending."""
+    async with session.transaction() as connection:
+        row = _row(await _first(connection, _READ_TO_MOVE, domain), domain)
+        if (row.authority, row.epoch) == ("source", epoch + 1):
+            return row
+        if (row.authority, row.epoch) != ("target", epoch):
+            raise AuthorityMoved(
+                f"The authority of {domain} is the {row.authority} in epoch {row.epoch}:"
+                f" it is not flipped back from {epoch}."
+            )
+        # A statement of its own: begun with the row locked, it sees every mark of every write that was accepted.
+        _demand_drained(domain, row, await _first(connection, _PENDING, domain))
+        return _row(await _first(connection, _FLIP_BACK, domain), domain)
+
+
+async def pending(session: Session, domain: str) -> tuple[int, int]:
+    """How many keys wait to be written back, and how many of them the source refuses."""
+    found = await session.row(_PENDING, {"domain": domain})
+    assert found is not None
+    return found[0], found[1]
+
+
+async def _moved(
+    session: Session, domain: str, move: sql.SQL, to: Mapping[str, Any] | None = None
+) -> tuple[AuthorityRow, bool]:
+    """The row after the move, and whether its condition held."""
+    moved = await session.row(move, {"domain": domain, **(to or {})})
+    return (await read(session, domain), False) if moved is None else (_row(moved, domain), True)
+
+
+async def _first(connection: Connection, query: sql.SQL, domain: str) -> tuple[Any, ...] | None:
+    return await (await connection.execute(query, {"domain": domain})).fetchone()
+
+
+def _of_target(row: AuthorityRow, moved: bool, domain: str, what: str) -> AuthorityRow:
+    if moved:
+        return row
+    raise AuthorityMoved(f"The source is the authority of {domain}: it is not {what}.", next_step="Cut over first.")
+
+
+def _demand_drained(domain: str, row: AuthorityRow, counted: tuple[Any, ...] | None) -> None:
+    assert counted is not None
+    waiting, refused = counted
+    if row.accepting:
+        raise NotDrained(f"The target still accepts writes of {domain}.", next_step="Close it first.")
+    if waiting:
+        raise NotDrained(
+            f"{waiting} keys of {domain} are not written back to the source yet ({refused} of them it refuses).",
+            next_step="Let the reverse tail go on; correct what the source refuses.",
+        )
+
+
+def _row(found: tuple[Any, ...] | None, domain: str) -> AuthorityRow:
+    if found is None:
+        raise unknown(domain)
+    authority, epoch, accepting, stage, reads_bp, dark_reads_bp, revision = found
+    return AuthorityRow(authority, epoch, accepting, Stage(stage), reads_bp, dark_reads_bp, revision)
+
+
+def unknown(domain: str) -> DomainUnknown:
+    """What to say of a domain that the ledger does not hold."""
+    return DomainUnknown(f"The ledger of this target knows no domain {domain}.", next_step="Start it first.")
