@@ -118,9 +118,7 @@ def _add_reads(app: FastAPI) -> None:
         return Balance(member=member, balance=await loyalty.balance(member))
 
     @app.get("/members/{member}/statement")
-    async def statement(
-        member: str, loyalty: Here, last: Annotated[int, Query(ge=1, le=200)] = 20
-    ) -> list[Entry]:
+    async def statement(member: str, loyalty: Here, last: Annotated[int, Query(ge=1, le=200)] = 20) -> list[Entry]:
         return await loyalty.statement(member, last)
 
     @app.get("/health")
@@ -129,4 +127,5 @@ def _add_reads(app: FastAPI) -> None:
 
 
 async def _refused(_request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": type(error).__name__, "about": str(error)}, STATUS.get(type(error), 400))
+    status = STATUS.get(type(error), 400) if isinstance(error, Refused) else 400
+    return JSONResponse({"error": type(error).__name__, "about": str(error)}, status)

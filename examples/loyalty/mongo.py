@@ -84,7 +84,8 @@ class MongoLoyalty:
         ]
 
         async def work(session: AsyncClientSession) -> int:
-            await self._transactions.insert_many(documents, session=session)
+            for document in documents:
+                await self._transactions.insert_one(document, session=session)
             balance = await self._take(order.member, order.points, session)
             await self._add(order.to, order.points, session)
             return balance
@@ -119,9 +120,7 @@ class MongoLoyalty:
         found = self._transactions.find({"member": member}).sort([("at", -1), ("_id", -1)]).limit(last)
         return [_entry(document) async for document in found]
 
-    async def _once(
-        self, work: Callable[[AsyncClientSession], Awaitable[R]], again: Callable[[], Awaitable[R]]
-    ) -> R:
+    async def _once(self, work: Callable[[AsyncClientSession], Awaitable[R]], again: Callable[[], Awaitable[R]]) -> R:
         """Carried out in a transaction; an operation that was carried out before is only looked up."""
         try:
             async with self._client.start_session() as session:

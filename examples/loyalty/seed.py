@@ -1,6 +1,6 @@
 """A database as a few years of use leave it: nested contacts, fields that only some members have.
 
-    python -m examples.loyalty.seed MEMBERS
+python -m examples.loyalty.seed MEMBERS
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from examples.loyalty import mongo, postgres
+from examples.loyalty import mongo, moving, postgres
 from examples.loyalty.app import create
 from examples.loyalty.config import Config
 from examples.loyalty.model import Loyalty
@@ -29,9 +29,7 @@ def application(config: Config) -> FastAPI:
         return create(lambda _app: _before(config))
     if config.mode == "postgres":
         return create(lambda _app: _after(config))
-    from examples.loyalty.moving import application as moving
-
-    return moving(config)
+    return moving.application(config)
 
 
 @asynccontextmanager
