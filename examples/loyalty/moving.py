@@ -5,38 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
-from starlette.middleware.base import RequestResponseEndpoint
-from starlette.responses import Response
+from fastapi import FastAPI
 
 from examples.loyalty import mongo, postgres
 from examples.loyalty.app import create
 from examples.loyalty.config import Config
 from examples.loyalty.model import IN, Earn, Entry, Loyalty, Redeem, Settle, Settlement, Transfer
-from midflight.gateway import AsyncDomain, AsyncGateway, GatewayError
+from midflight.gateway import AsyncDomain, AsyncGateway
+from midflight.gateway.fastapi import GatewayMiddleware, ready
 
 DOMAIN = "loyalty"
 """As in plan.yaml."""
-
-
-FLOOR = "midflight-floor"
 
 
 def application(config: Config) -> FastAPI:
     """The application while its domain moves. One gateway a process."""
     midflight = AsyncGateway(ledger=config.postgres, source=config.mongo, instance=config.instance)
     app = create(lambda _app: opened(config, midflight))
-    app.add_exception_handler(GatewayError, _not_now)
-
-    @app.middleware("http")
-    async def carry_the_floor(request: Request, answer: RequestResponseEndpoint) -> Response:
-        with midflight.with_floor(request.cookies.get(FLOOR, "")):
-            response = await answer(request)
-            if token := midflight.floor():
-                response.set_cookie(FLOOR, token, httponly=True, samesite="lax")
-            return response
-
+    app.add_middleware(GatewayMiddleware, gateway=midflight)
+    app.add_route("/ready", ready(midflight, DOMAIN))
     return app
 
 
@@ -48,10 +35,6 @@ async def opened(config: Config, midflight: AsyncGateway) -> AsyncIterator[Loyal
     async with client, pool, midflight:
         source = mongo.MongoLoyalty(client, client[config.database], domain.touched)
         yield MovingLoyalty(domain, source, postgres.PostgresLoyalty(pool))
-
-
-async def _not_now(_request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": type(error).__name__, "about": str(error)}, 503, {"Retry-After": "1"})
 
 
 class MovingLoyalty:
@@ -83,7 +66,7 @@ class MovingLoyalty:
             target=target.settle,
         )(source.settle)
         self._balance = domain.read(entity=lambda member: member, target=target.balance)(source.balance)
-        self._statement = domain.read(entity=lambda member, last: member, target=target.statement)(source.statement)
+        self._statement = domain.read(entity=lambda member, _last: member, target=target.statement)(source.statement)
 
     async def earn(self, order: Earn) -> int:
         """As in either store."""
