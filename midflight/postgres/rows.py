@@ -11,7 +11,7 @@ from midflight.core.outcome import Row
 from midflight.core.plan import CollectionMap
 from midflight.core.tables import Table, tables
 from midflight.postgres.adapt import staged_type
-from midflight.postgres.session import Session
+from midflight.postgres.session import Connection, Session
 
 _CHANGED = sql.SQL(
     "select g.key from midflight.guards g join midflight.collections c on c.id = g.collection_id"
@@ -33,18 +33,8 @@ class PostgresRows:
         self, schema: str, collection: CollectionMap, row_keys: Sequence[Any]
     ) -> dict[Any, tuple[list[Row], ...]]:
         """By root key value: the rows of every table of the collection, children by position; in one snapshot."""
-        of_collection = tables(collection)
-        found: dict[Any, tuple[list[Row], ...]] = {}
         async with self._session.snapshot() as connection:
-            for number, table in enumerate(of_collection):
-                place = [column.name for column in table.columns].index(table.root_key)
-                cursor = await connection.execute(_rows_of(schema, table), (list(row_keys),), binary=True)
-                async for row in cursor:
-                    if number == 0:
-                        found[row[place]] = tuple([] for _ in of_collection)
-                    if row[place] in found:
-                        found[row[place]][number].append(row)
-        return found
+            return await rows_in(connection, schema, collection, row_keys)
 
     async def scan_roots(self, schema: str, collection: CollectionMap, after: Any | None, at_most: int) -> list[Row]:
         """Root rows in order of the key column (text by bytes), strictly after `after`."""
@@ -65,6 +55,23 @@ class PostgresRows:
         row = await self._session.row(sql.SQL("select last_value from midflight.clock"))
         assert row is not None
         return int(row[0])
+
+
+async def rows_in(
+    connection: Connection, schema: str, collection: CollectionMap, row_keys: Sequence[Any]
+) -> dict[Any, tuple[list[Row], ...]]:
+    """The same, as the caller's transaction sees it."""
+    of_collection = tables(collection)
+    found: dict[Any, tuple[list[Row], ...]] = {}
+    for number, table in enumerate(of_collection):
+        place = [column.name for column in table.columns].index(table.root_key)
+        cursor = await connection.execute(_rows_of(schema, table), (list(row_keys),), binary=True)
+        async for row in cursor:
+            if number == 0:
+                found[row[place]] = tuple([] for _ in of_collection)
+            if row[place] in found:
+                found[row[place]][number].append(row)
+    return found
 
 
 def _rows_of(schema: str, table: Table) -> sql.Composed:

@@ -23,6 +23,7 @@ from demo.journal import CODEC, Document, Story, packed
 from demo.plans import SCHEMA, demo_plans
 from midflight.core.keys import key_bytes
 from midflight.postgres.connection import open_target
+from tests.fixtures.applier import as_applier
 
 NUMBERS = range(12, 30)
 FLAWED = FIRST_FLAW
@@ -55,7 +56,7 @@ class Stage:
             change(client[self.database].get_collection(self.domain, codec_options=CODEC))
 
     def target(self, statement: str, *parameters: Any) -> None:
-        with psycopg.connect(self.dsn) as connection:
+        with as_applier(self.dsn, self.domain) as connection:
             connection.execute(f"set search_path to {SCHEMA}, midflight")
             assert connection.execute(statement, parameters).rowcount >= 1
 
@@ -78,7 +79,7 @@ async def stage(
         await target.ledger.register(plan)
         await target.schema.create_tables(plan)
     stage.source(lambda collection: collection.insert_many(list(documents.values())))
-    with psycopg.connect(postgres_database) as connection:
+    with as_applier(postgres_database, domain) as connection:
         for number in NUMBERS:
             _insert(connection, domain, rows_of(domain, documents[number]))
         _quarantine(connection, domain, documents[FLAWED], waived=True)
@@ -119,7 +120,7 @@ def test_two_stores_that_agree_leave_no_doubt(stage: Stage) -> None:
 def test_a_document_missing_from_the_target_is_a_lost_write(stage: Stage) -> None:
     key = rows_of(stage.domain, stage.documents[NUMBERS[0]])[stage.domain][0][0]
     for table, columns in reversed(columns_of(stage.domain).items()):
-        with psycopg.connect(stage.dsn) as connection:
+        with as_applier(stage.dsn, stage.domain) as connection:
             name = sql.Identifier(SCHEMA, table)
             connection.execute(sql.SQL("delete from {} where {} = %s").format(name, sql.Identifier(columns[0])), (key,))
     verdict = stage.judge()
@@ -140,7 +141,7 @@ def test_every_single_column_counts(stage: Stage) -> None:
 
 def _swap(stage: Stage, table: str, column: str) -> tuple[Any, Any] | None:
     """Make one value that is there null, or another one where null is not allowed; what was there before."""
-    with psycopg.connect(stage.dsn) as connection:
+    with as_applier(stage.dsn, stage.domain) as connection:
         where = sql.SQL("from {} where {} is not null limit 1").format(
             sql.Identifier(SCHEMA, table), sql.Identifier(column)
         )
@@ -164,7 +165,7 @@ def _swap(stage: Stage, table: str, column: str) -> tuple[Any, Any] | None:
 
 
 def _put(stage: Stage, table: str, column: str, place: Any, value: Any) -> None:
-    with psycopg.connect(stage.dsn) as connection:
+    with as_applier(stage.dsn, stage.domain) as connection:
         adapted = Jsonb(value) if isinstance(value, dict | list) else value
         connection.execute(
             sql.SQL("update {} set {} = %s where ctid = %s::tid").format(
@@ -223,7 +224,7 @@ def test_a_write_of_which_nobody_knows_is_not_called_lost(stage: Stage) -> None:
 def test_a_quarantined_document_must_really_be_flawed(stage: Stage) -> None:
     stage.target("delete from member_addresses where member_id = %s or true", str(stage.key(14)))
     stage.target("delete from members where id = %s", str(stage.key(14)))
-    with psycopg.connect(stage.dsn) as connection:
+    with as_applier(stage.dsn, stage.domain) as connection:
         _quarantine(connection, "members", stage.documents[14], waived=True)
     assert any("nothing is wrong with it" in doubt for doubt in stage.judge().doubts)
 
