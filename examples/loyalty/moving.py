@@ -37,6 +37,10 @@ async def opened(config: Config, midflight: AsyncGateway) -> AsyncIterator[Loyal
         yield MovingLoyalty(domain, source, postgres.PostgresLoyalty(pool))
 
 
+def _whose(member: str, last: int) -> str:  # noqa: ARG001 - the same parameters as what it decorates
+    return member
+
+
 class MovingLoyalty:
     """Each order and each read goes to the store that is in charge of it."""
 
@@ -66,7 +70,7 @@ class MovingLoyalty:
             target=target.settle,
         )(source.settle)
         self._balance = domain.read(entity=lambda member: member, target=target.balance)(source.balance)
-        self._statement = domain.read(entity=lambda member, _last: member, target=target.statement)(source.statement)
+        self._statement = domain.read(entity=_whose, target=target.statement)(source.statement)
 
     async def earn(self, order: Earn) -> int:
         """As in either store."""

@@ -20,6 +20,7 @@ from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, OperationFailure
 
 from examples.loyalty.config import Config
+from examples.loyalty.model import now
 from examples.loyalty.seed import Document, member_id, tier_of
 
 REFUSED = 3
@@ -51,8 +52,13 @@ def _one(members: Collection[Document], rng: Random) -> int:
     found = members.find_one({"_id": {"$gte": member_id(rng.randrange(members.estimated_document_count() or 1))}})
     if found is None:
         return 0
-    tier = tier_of(found["balance"])
-    return int(members.update_one({"_id": found["_id"]}, {"$set": {"tier": tier}}).matched_count)
+    change = {"tier": tier_of(found["balance"]), "tier_checked": now()}
+    return int(members.update_one({"_id": found["_id"]}, {"$set": change}).matched_count)
+
+
+def _stop_with_parent(stop: threading.Event) -> None:
+    sys.stdin.read()
+    stop.set()
 
 
 def main(arguments: list[str]) -> int:
@@ -66,7 +72,7 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _signal, _frame: stop.set())
     if options.with_parent:
-        threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+        threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
     with MongoClient[Document](config.mongo, serverSelectionTimeoutMS=2_000) as client:
         return recalculate(client, config, options.rate, stop)
 
