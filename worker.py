@@ -32,7 +32,7 @@ def build_worker(client: Client, settings: Settings, stores: Stores) -> Worker:
         client,
         task_queue=settings.task_queue,
         workflows=WORKFLOWS,
-        activities=activities(stores),
+        activities=activities(stores, settings.archive_dir),
         workflow_runner=runner(),
         interceptors=[MidflightInterceptor()],
         max_concurrent_activities=settings.max_concurrent_activities,

@@ -12,10 +12,9 @@ from dataclasses import replace
 
 from temporalio import activity
 
-from activities.comparing import compare_block, compare_keys, extra_keys
 from activities.opened import opened
-from activities.slices import Progress, stop_if_worker_stops, until_paused
-from activities.tail import drained
+from activities.slices import Progress, beating, stop_if_worker_stops, until_paused
+from midflight.comparing import changed_keys, compare_block, compare_keys, differing, extra_keys
 from midflight.contracts.parity import (
     BeginParity,
     ChangedChecked,
@@ -31,12 +30,12 @@ from midflight.core.documents import last_key
 from midflight.ports import Stores
 from midflight.records import KeyRange, ParityProgress, Suspect
 from midflight.sync import Bridge, sync_keys
+from midflight.waiting import drained
 
 TARGET_RANGE = 0
 """The number of the pass over the target's own keys; the source's ranges count from 1."""
 SUSPECTS_AT_ONCE = 500
 LOOKS = 3
-CHANGED_AT_ONCE = 1_000
 
 
 class ParityActivities:
@@ -73,7 +72,7 @@ class ParityActivities:
     async def recheck(self, request: Recheck) -> Rechecked:
         """Look at the suspects again after the tail has passed them; repair those that still differ."""
         looked = Rechecked()
-        async with until_paused(), opened(self._stores, request.ref) as work:
+        async with until_paused(), opened(self._stores, request.ref) as work, beating(request.ref.domain, "recheck"):
             looked = await _recheck(work, request)
         return looked
 
@@ -86,18 +85,11 @@ class ParityActivities:
     @activity.defn
     async def check_changed(self, request: CheckChanged) -> ChangedChecked:
         """Compare every key whose guard row is newer than the token."""
-        compared = mismatches = 0
-        async with opened(self._stores, request.ref) as work:
+        async with opened(self._stores, request.ref) as work, beating(request.ref.domain, "verify"):
             token = await work.target.rows.last_token(request.ref.domain)
-            for collection in work.plan.collections:
-                keys = await work.target.rows.keys_changed_since(
-                    request.ref.domain, collection.collection, request.token, 1_000_000
-                )
-                for start in range(0, len(keys), CHANGED_AT_ONCE):
-                    part = keys[start : start + CHANGED_AT_ONCE]
-                    mismatches += len(await compare_keys(work, collection, part))
-                    compared += len(part)
-                    activity.heartbeat({"domain": request.ref.domain, "doing": "verify", "documents": compared})
+            keys = await changed_keys(work, request.token)
+            mismatches = len(await differing(work, keys))
+        compared = sum(len(of_one) for of_one in keys.values())
         return ChangedChecked(compared=compared, mismatches=mismatches, token=token)
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from activities.backfill import BackfillActivities
 from activities.cutover import CutoverActivities
 from activities.parity import ParityActivities
 from activities.prepare import PrepareActivities
+from activities.reads import ReadActivities
+from activities.retire import RetireActivities
+from activities.reverse import ReverseActivities
 from activities.tail import TailActivities
 from midflight.ports import Stores
 
 
-def activities(stores: Stores) -> list[Callable[..., Any]]:
+def activities(stores: Stores, archive_dir: Path) -> list[Callable[..., Any]]:
     """Everything a worker registers."""
     prepare, backfill, tail = PrepareActivities(stores), BackfillActivities(stores), TailActivities(stores)
     parity, cutover = ParityActivities(stores), CutoverActivities(stores)
+    reverse, retire = ReverseActivities(stores), RetireActivities(stores, archive_dir)
     return [
         prepare.check,
         prepare.install,
@@ -32,12 +37,19 @@ def activities(stores: Stores) -> list[Callable[..., Any]]:
         parity.recheck,
         parity.finish_parity,
         parity.check_changed,
+        ReadActivities(stores).watch_reads,
         cutover.set_stage,
         cutover.gather_evidence,
         cutover.record,
-        cutover.raise_fence,
-        cutover.lower_fence,
-        cutover.flip,
+        cutover.acknowledged,
+        cutover.rehearse,
+        cutover.hand_over,
+        cutover.hand_back,
+        cutover.undo_handover,
         cutover.undo,
         cutover.retire,
+        reverse.follow_back,
+        reverse.drain_back,
+        retire.archive,
+        retire.drop,
     ]

@@ -18,7 +18,7 @@ from temporalio.exceptions import ApplicationError
 from midflight.clock import seconds
 
 ROUNDING = 1
-BEAT_SECONDS = 5.0
+BEAT_SECONDS = 0.5
 
 
 @asynccontextmanager

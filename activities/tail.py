@@ -1,25 +1,31 @@
-"""Tail: follow the change feed by keys and send each through the door; pin, drain and lag."""
+"""Tail: follow the change feed by keys and send each through the door; pin, drain and lag.
+
+While the target is the authority it is a tripwire: nothing is applied, but a change of the source that is not the
+reverse tail's own is quarantined with its image, and its key becomes dirty, so that the source is put right.
+"""
 
 from __future__ import annotations
 
-import asyncio
-
+import structlog
 from temporalio import activity
 
 from activities.opened import opened
-from activities.slices import Progress, stop_if_worker_stops, until_paused
+from activities.slices import Progress, beating, stop_if_worker_stops, until_paused
 from midflight.clock import seconds
 from midflight.contracts.base import DomainRef
 from midflight.contracts.tail import Drain, Drained, Follow, Followed
 from midflight.core.outcome import Applied, FeedPosition
-from midflight.errors import AuthorityMoved, DrainTimeout, PositionLost
+from midflight.core.routing import Side
+from midflight.errors import AuthorityMoved, PositionLost
 from midflight.ports import Stores
-from midflight.records import Changed, Position
+from midflight.records import Changed, LateWrite, Position
 from midflight.sync import Bridge, sync_keys
+from midflight.waiting import drained
 
 MARK_EVERY_SECONDS = 1.0
 WAIT_SECONDS = 0.5
-LOOK_EVERY_SECONDS = 0.02
+
+log = structlog.get_logger("midflight.tail")
 
 
 class TailActivities:
@@ -38,7 +44,7 @@ class TailActivities:
 
     @activity.defn
     async def follow(self, request: Follow) -> Followed:
-        """Apply changes until the slice is over, the workflow pauses it, or the source is no longer the authority."""
+        """Apply changes until the slice is over or the workflow pauses it; under the target, watch for late writes."""
         tally = _Tally()
         async with until_paused(), opened(self._stores, request.ref) as work:
             await _Follower(work, request, tally).run()
@@ -47,7 +53,7 @@ class TailActivities:
     @activity.defn
     async def drain(self, request: Drain) -> Drained:
         """Write a mark to the source and wait until the tail has applied everything before it. DrainTimeout."""
-        async with opened(self._stores, request.ref) as work:
+        async with opened(self._stores, request.ref) as work, beating(request.ref.domain, "drain"):
             return await drained(work, request.within_seconds)
 
     @activity.defn
@@ -57,30 +63,13 @@ class TailActivities:
             await work.source.feed.forget(ref.domain)
 
 
-async def drained(work: Bridge, within_seconds: float) -> Drained:
-    """As the activity `drain`, for those that hold the stores open already."""
-    domain, began = work.plan.domain, seconds()
-    mark = await work.source.feed.mark(domain)
-    while seconds() - began < within_seconds:
-        position = await work.target.ledger.position(domain)
-        if position is not None and position.mark >= mark:
-            return Drained(mark=mark, seconds=round(seconds() - began, 3))
-        if activity.in_activity():
-            activity.heartbeat({"domain": domain, "doing": "drain"})
-        await asyncio.sleep(LOOK_EVERY_SECONDS)
-    raise DrainTimeout(
-        f"The tail of {domain} did not pass mark {mark} within {within_seconds:g} s.",
-        next_step="See its lag in `status`; let it catch up, then try again.",
-    )
-
-
 class _Tally:
     """Counts of one call; a pause may end it at any moment."""
 
     def __init__(self) -> None:
         self.events = 0
         self.applied = Applied()
-        self.done = False
+        self.late = 0
 
     def followed(self) -> Followed:
         a = self.applied
@@ -90,7 +79,7 @@ class _Tally:
             deleted=a.deleted,
             stale=a.stale,
             quarantined=a.quarantined,
-            done=self.done,
+            late=self.late,
         )
 
 
@@ -114,8 +103,7 @@ class _Follower:
             wait_seconds=wait,
         ) as changes:
             async for changed in changes:
-                if await self._authority_moved(changed, position):
-                    return
+                await self._pass_on(changed, position)
                 position = _moved(position, changed)
                 await self._report(changed)
                 if self._progress.elapsed > self._request.slice_seconds:
@@ -131,27 +119,44 @@ class _Follower:
         await self._mark()
         return position
 
-    async def _authority_moved(self, changed: Changed, position: Position) -> bool:
-        """Apply; True if nothing may be applied any more because the target is in charge."""
-        checkpoint = FeedPosition(
-            changed.token, position.commits, max(position.mark, changed.mark or 0), changed.events
-        )
-        try:
-            work = self._work
-            self._tally.applied += await sync_keys(
-                work,
-                changed.keys,
-                "tail",
-                after=changed.after,
-                checkpoint=checkpoint,
-            )
-        except AuthorityMoved:
-            if (await self._work.target.ledger.authority(self._domain)).authority == "source":
-                raise
-            self._tally.done = True
-            return True
+    async def _pass_on(self, changed: Changed, position: Position) -> None:
+        """Apply under the source, watch under the target; each commits only while that is still so."""
+        mark = max(position.mark, changed.mark or 0)
+        checkpoint = FeedPosition(changed.token, position.commits, mark, changed.events)
+        while True:
+            try:
+                applied = await sync_keys(self._work, changed.keys, "tail", after=changed.after, checkpoint=checkpoint)
+            except AuthorityMoved:
+                if await self._watched(changed, checkpoint):
+                    break
+            else:
+                self._tally.applied += applied
+                break
         self._tally.events += changed.events
-        return False
+
+    async def _watched(self, changed: Changed, checkpoint: FeedPosition) -> bool:
+        """As a tripwire; False if the source is the authority again: then the change counts, and is to be applied."""
+        work = self._work
+        if (await work.target.ledger.authority(self._domain)).authority == Side.SOURCE:
+            return False
+        late = {name: found for name, keys in changed.keys.items() if (found := await self._late(name, keys))}
+        try:
+            await work.target.reverse.late(work.plan, checkpoint, late)
+        except AuthorityMoved:
+            return False
+        await self._raise_alarm(late)
+        return True
+
+    async def _late(self, collection: str, keys: list[bytes]) -> list[LateWrite]:
+        return await self._work.source.reverse.late_writes(collection, keys) if keys else []
+
+    async def _raise_alarm(self, late: dict[str, list[LateWrite]]) -> None:
+        """Names and counts only: the images lie in the quarantine."""
+        for collection, writes in late.items():
+            self._tally.late += len(writes)
+            log.warning("late_write", domain=self._domain, collection=collection, count=len(writes))
+            details = {"collection": collection, "count": len(writes)}
+            await self._work.target.ledger.record(self._domain, "late_write", "midflight", details)
 
     async def _report(self, changed: Changed) -> None:
         if changed.mark is not None:

@@ -227,9 +227,10 @@ class Ledger(Protocol):
     async def set_stage(self, domain: str, stage: Stage, reads_bp: int, dark_reads_bp: int) -> AuthorityRow:
         """Move the stage while the source is the authority; AuthorityMoved otherwise (unless it is already so)."""
 
-    async def flip(self, domain: str, epoch: int) -> int:
+    async def flip(self, domain: str, epoch: int, revision: int | None = None) -> int:
         """authority = target, epoch + 1, accepting, stage = target.
 
+        Only while the row has that revision, if one is given: it is that of the caller's own hold.
         Returns the new epoch. Repeating with the old epoch is safe.
         """
 

@@ -19,27 +19,6 @@ class SetStage(Contract):
     dark_reads_bp: int = 0
 
 
-class Fence(Contract):
-    """The collections to fence or to open again; the target need not answer for either."""
-
-    ref: DomainRef
-    collections: tuple[str, ...]
-    users: tuple[str, ...] = ()
-
-
-class Flip(Contract):
-    """Make the target the authority, if the epoch is still this one."""
-
-    ref: DomainRef
-    epoch: int
-
-
-class Flipped(Contract):
-    """The new epoch."""
-
-    epoch: int
-
-
 class Staged(Contract):
     """The row after a change of stage, and the instances of the application that did not obey it in time."""
 
@@ -47,6 +26,11 @@ class Staged(Contract):
     revision: int
     late: tuple[str, ...] = ()
     seconds: float = 0.0
+
+    @property
+    def done(self) -> bool:
+        """Whether nobody is late."""
+        return not self.late
 
 
 class AwaitAcknowledged(Contract):
@@ -93,10 +77,14 @@ class HandedOver(Contract):
 
 
 class Rehearse(Contract):
-    """Go through the steps of a handover that do no harm, and say how long writes would wait."""
+    """Go through the steps of a handover that do no harm, and say how long writes would wait.
+
+    `acknowledge_seconds` is what the instances needed for the last change of stage.
+    """
 
     ref: DomainRef
     token: int
+    acknowledge_seconds: float = 0.0
 
 
 class Rehearsed(Contract):

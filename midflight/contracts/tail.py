@@ -14,13 +14,14 @@ class Follow(Contract):
 
 
 class Followed(Contract):
-    """Counts of this slice. `done` is true when the source is no longer the authority: nothing is left to follow."""
+    """Counts of this slice. `late` are writes that reached the source after the flip. It ends only when asked to."""
 
     events: int = 0
     written: int = 0
     deleted: int = 0
     stale: int = 0
     quarantined: int = 0
+    late: int = 0
     done: bool = False
 
 

@@ -42,7 +42,7 @@ _SET_STAGE = _move(
 )
 _FLIP = _move(
     "authority = 'target', epoch = epoch + 1, accepting = true, stage = 'target'",
-    "authority = 'source' and epoch = %(epoch)s",
+    "authority = 'source' and epoch = %(epoch)s and revision = coalesce(%(revision)s, revision)",
 )
 _CLOSE = _move("accepting = false, stage = 'hold'", "authority = 'target'")
 _REOPEN = _move("accepting = true, stage = 'target'", "authority = 'target' and not accepting")
@@ -65,12 +65,13 @@ async def set_stage(session: Session, domain: str, stage: Stage, reads_bp: int, 
     return row
 
 
-async def flip(session: Session, domain: str, epoch: int) -> AuthorityRow:
-    """The target's row, one epoch on. AuthorityMoved where it is not this epoch of the source that ends."""
-    row, moved = await _moved(session, domain, _FLIP, {"epoch": epoch})
+async def flip(session: Session, domain: str, epoch: int, revision: int | None = None) -> AuthorityRow:
+    """The target's row, one epoch on. AuthorityMoved where another epoch, or another hold than the caller's, ends."""
+    row, moved = await _moved(session, domain, _FLIP, {"epoch": epoch, "revision": revision})
     if not moved and (row.authority, row.epoch) != ("target", epoch + 1):
         raise AuthorityMoved(
-            f"The authority of {domain} is the {row.authority} in epoch {row.epoch}: it is not flipped from {epoch}."
+            f"The authority of {domain} is the {row.authority} in epoch {row.epoch}, revision {row.revision}:"
+            f" it is not flipped from epoch {epoch}, revision {revision}."
         )
     return row
 

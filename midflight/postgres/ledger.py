@@ -102,9 +102,9 @@ class PostgresLedger:
         """Move the stage while the source is the authority; AuthorityMoved otherwise (unless it is already so)."""
         return await authority.set_stage(self._session, domain, stage, reads_bp, dark_reads_bp)
 
-    async def flip(self, domain: str, epoch: int) -> int:
+    async def flip(self, domain: str, epoch: int, revision: int | None = None) -> int:
         """Make the target the authority; waits for applies under way. Repeating with the old epoch is safe."""
-        return (await authority.flip(self._session, domain, epoch)).epoch
+        return (await authority.flip(self._session, domain, epoch, revision)).epoch
 
     async def close(self, domain: str) -> AuthorityRow:
         """The target stays the authority but accepts nothing; waits for writes it has accepted. Repeating is safe."""

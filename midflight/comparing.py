@@ -13,8 +13,12 @@ from midflight.core.keys import key_bytes
 from midflight.core.mapping import Mapper, mapper_for
 from midflight.core.outcome import Row
 from midflight.core.plan import CollectionMap
+from midflight.core.values import Unfit
 from midflight.records import Suspect
 from midflight.sync import Bridge
+
+CHANGED_AT_MOST = 1_000_000
+CHANGED_AT_ONCE = 1_000
 
 Rebuilt = Mapping[Any, tuple[list[Row], ...]]
 
@@ -39,6 +43,23 @@ async def compare_keys(work: Bridge, collection: CollectionMap, keys: Sequence[b
     extra = [key for key in keys if key not in present and mapper.row_key(key) in rows]
     found += [Suspect(collection.collection, key, "extra") for key in extra]
     return await _not_quarantined(work, collection, found)
+
+
+async def changed_keys(work: Bridge, token: int) -> dict[str, list[bytes]]:
+    """By collection: the keys whose guard row is newer than the token."""
+    changed = work.target.rows.keys_changed_since
+    names = [collection.collection for collection in work.plan.collections]
+    return {name: await changed(work.plan.domain, name, token, CHANGED_AT_MOST) for name in names}
+
+
+async def differing(work: Bridge, keys: Mapping[str, Sequence[bytes]]) -> list[Suspect]:
+    """Those of the keys (by collection) on which the two stores do not agree."""
+    found: list[Suspect] = []
+    for name, of_one in keys.items():
+        for start in range(0, len(of_one), CHANGED_AT_ONCE):
+            part = of_one[start : start + CHANGED_AT_ONCE]
+            found += await compare_keys(work, work.plan.collection(name), part)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +100,10 @@ def _suspect(mapper: Mapper, document: Document | Undecodable, rows: Rebuilt) ->
         return Suspect(name, document.key, "missing")
     if isinstance(document, Undecodable):
         return Suspect(name, document.key, "different")
-    rebuilt = mapper.unmap(found)
+    try:
+        rebuilt = mapper.unmap(found)
+    except Unfit:
+        return Suspect(name, document.key, "different")
     if digest(rebuilt) == document.checksum:
         return None
     return Suspect(name, document.key, "different", differing_fields(document.body, rebuilt))
