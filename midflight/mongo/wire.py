@@ -15,7 +15,10 @@ from midflight.core.keys import key_value
 from midflight.mongo.driver_errors import cancellations, heed_cancellation
 
 MARKS = "midflight_marks"
-"""Our only collection in the source: one document a domain, `{_id: domain, n: mark}`."""
+"""A collection of ours in the source: one document a domain, `{_id: domain, n: mark}`."""
+
+GUARDS = "midflight_guards"
+"""A collection of ours in the source: one document for every key that was written back to it."""
 
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
     document_class=dict[str, Any],
