@@ -227,6 +227,12 @@ class Ledger(Protocol):
     async def set_stage(self, domain: str, stage: Stage, reads_bp: int, dark_reads_bp: int) -> AuthorityRow:
         """Move the stage while the source is the authority; AuthorityMoved otherwise (unless it is already so)."""
 
+    async def set_back(self, domain: str, revision: int, dark_reads_bp: int, breaches: Sequence[str]) -> bool:
+        """From `ramp` with this revision to `dark_read`, and the reason into the audit trail (`READS_BREACHED`).
+
+        False, and nothing done, where the row has moved meanwhile: then the breach is not one of what holds now.
+        """
+
     async def flip(self, domain: str, epoch: int, revision: int | None = None) -> int:
         """authority = target, epoch + 1, accepting, stage = target.
 

@@ -199,6 +199,10 @@ class ReadReport:
 _READ_COUNTS = tuple(part.name for part in fields(ReadReport) if part.type == "int" and part.name != "revision")
 
 
+READS_BREACHED = "reads_breached"
+"""The kind of the audit entry that `Ledger.set_back` writes; its details: `revision` (after it), `breaches`."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReadMismatch:
     """One difference that a dark read found. `sides` (cleaned values by side) only where a team asked for it."""

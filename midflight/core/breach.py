@@ -12,13 +12,15 @@ from pydantic import BaseModel, ConfigDict
 from midflight.core.plan import Limits
 
 NAMED_CAUSES = 3
+IGNORED = "ignored: "
 
 
 class ReadEvidence(BaseModel):
     """Outcomes of dark reads, and latencies (milliseconds) of both sides, over `seconds`.
 
     `compared` counts comparisons with a clear outcome: those that ended in an error of a hook are `unclear` only.
-    `causes` counts differences by field and cause.
+    `causes` counts differences by field and cause; those that were ignored begin with `ignored: `. `revision` is the
+    one of the authority row that all these reads obeyed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,6 +38,7 @@ class ReadEvidence(BaseModel):
     source_p99_ms: float | None = None
     target_p99_ms: float | None = None
     causes: dict[str, int] = {}
+    revision: int = 0
 
 
 def breaches(reads: ReadEvidence, limits: Limits) -> tuple[str, ...]:
@@ -86,7 +89,8 @@ def _enough_of_both(reads: ReadEvidence, limits: Limits) -> bool:
 
 
 def _causes(reads: ReadEvidence) -> str:
-    most = sorted(reads.causes.items(), key=lambda cause: (-cause[1], cause[0]))[:NAMED_CAUSES]
+    named = [(cause, count) for cause, count in reads.causes.items() if not cause.startswith(IGNORED)]
+    most = sorted(named, key=lambda cause: (-cause[1], cause[0]))[:NAMED_CAUSES]
     return f" (most: {', '.join(f'{cause}: {count}' for cause, count in most)})" if most else ""
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg import sql
@@ -10,7 +11,7 @@ from psycopg import sql
 from midflight.core.phase import Stage
 from midflight.errors import AuthorityMoved, DomainUnknown, NotDrained
 from midflight.postgres.session import Connection, Session
-from midflight.records import AuthorityRow
+from midflight.records import READS_BREACHED, AuthorityRow
 
 _ROW = "authority, epoch, accepting, stage, reads_bp, dark_reads_bp, revision"
 _READ = sql.SQL("select " + _ROW + " from midflight.domains where domain = %(domain)s")
@@ -44,6 +45,14 @@ _FLIP = _move(
     "authority = 'target', epoch = epoch + 1, accepting = true, stage = 'target'",
     "authority = 'source' and epoch = %(epoch)s and revision = coalesce(%(revision)s, revision)",
 )
+_SET_BACK = sql.SQL(
+    _TURNSTILE + ", moved as (update midflight.domains set stage = 'dark_read', reads_bp = 0,"
+    " dark_reads_bp = %(dark_reads_bp)s, updated_at = now() from turnstile"
+    " where domain = %(domain)s and authority = 'source' and stage = 'ramp' and revision = %(revision)s"
+    " returning domain, revision)"
+    " insert into midflight.audit (domain, kind, person, details) select domain, %(kind)s, 'midflight',"
+    " jsonb_build_object('revision', revision, 'breaches', %(breaches)s::jsonb) from moved"
+)
 _CLOSE = _move("accepting = false, stage = 'hold'", "authority = 'target'")
 _REOPEN = _move("accepting = true, stage = 'target'", "authority = 'target' and not accepting")
 _FLIP_BACK = _move("authority = 'source', epoch = epoch + 1", "authority = 'target' and not accepting")
@@ -63,6 +72,18 @@ async def set_stage(session: Session, domain: str, stage: Stage, reads_bp: int, 
     if not moved and (row.stage, row.reads_bp, row.dark_reads_bp) != wanted:
         raise AuthorityMoved(f"The target is the authority of {domain}: its stage stays {row.stage}.")
     return row
+
+
+async def set_back(session: Session, domain: str, revision: int, dark_reads_bp: int, breaches: Sequence[str]) -> bool:
+    """Whether the row still was in `ramp` with this revision: then it no longer is, and the audit trail says why."""
+    parameters = {
+        "domain": domain,
+        "revision": revision,
+        "dark_reads_bp": dark_reads_bp,
+        "kind": READS_BREACHED,
+        "breaches": json.dumps(list(breaches)),
+    }
+    return bool(await session.run(_SET_BACK, parameters))
 
 
 async def flip(session: Session, domain: str, epoch: int, revision: int | None = None) -> AuthorityRow:

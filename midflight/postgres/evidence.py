@@ -54,7 +54,7 @@ _EVIDENCE = sql.SQL(
 
 
 async def gather(connection: Connection, domain: str) -> Evidence | None:
-    """The evidence by the database's clock, all of one snapshot if the connection is in one; None where the ledger knows no such domain."""
+    """The evidence by the database's clock; None where the ledger knows no such domain. Wants to be in a snapshot."""
     cursor = await connection.execute(_EVIDENCE, {"domain": domain, "trusted": REPORT_TRUSTED_SECONDS})
     row = await cursor.fetchone()
     if row is None:

@@ -102,6 +102,10 @@ class PostgresLedger:
         """Move the stage while the source is the authority; AuthorityMoved otherwise (unless it is already so)."""
         return await authority.set_stage(self._session, domain, stage, reads_bp, dark_reads_bp)
 
+    async def set_back(self, domain: str, revision: int, dark_reads_bp: int, breaches: Sequence[str]) -> bool:
+        """All reads back to the source, with the reason in the audit trail, unless the row has moved meanwhile."""
+        return await authority.set_back(self._session, domain, revision, dark_reads_bp, breaches)
+
     async def flip(self, domain: str, epoch: int, revision: int | None = None) -> int:
         """Make the target the authority; waits for applies under way. Repeating with the old epoch is safe."""
         return (await authority.flip(self._session, domain, epoch, revision)).epoch

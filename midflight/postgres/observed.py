@@ -40,9 +40,10 @@ _SUM_OF_ARRAYS = (
     " from unnest(old.{0}, new.{0}) with ordinality as both_sides(a, b, place))"
 )
 _SUM_OF_CAUSES = (
-    "causes = (select coalesce(jsonb_object_agg(cause, total), '{}') from (select key as cause, sum(value::bigint) as"
-    " total from (select * from jsonb_each_text(old.causes) union all select * from jsonb_each_text(new.causes)) as each"
-    " group by key) as summed)"
+    "causes = (select coalesce(jsonb_object_agg(cause, total), '{}') from ("
+    "select key as cause, sum(value::bigint) as total from ("
+    "select * from jsonb_each_text(old.causes) union all select * from jsonb_each_text(new.causes)"
+    ") as each group by key) as summed)"
 )
 _SUMS = ", ".join(
     (
@@ -137,15 +138,15 @@ async def read_evidence(connection: Connection, domain: str) -> ReadEvidence | N
         return None
     total = ReadReport("", 0)
     for _, *values in rows:
-        *counted, causes = values
-        total.add(ReadReport(*counted, causes=json.loads(causes)))
-    return _evidence(total, seconds=rows[0][0])
+        counted = dict(zip(_COLUMNS, values, strict=True))
+        total.add(ReadReport(**{**counted, "causes": json.loads(counted["causes"])}))
+    return _evidence(total).model_copy(update={"seconds": round(rows[0][0], 1), "revision": rows[0][2]})
 
 
-def _evidence(total: ReadReport, seconds: float) -> ReadEvidence:
+def _evidence(total: ReadReport) -> ReadEvidence:
     causes = sorted(total.causes.items(), key=lambda cause: (-cause[1], cause[0]))[:CAUSES_SHOWN]
     return ReadEvidence(
-        seconds=round(seconds, 1),
+        seconds=0.0,
         compared=total.compared - total.unclear,
         mismatched=total.compared - total.unclear - total.equal - total.ignored,
         unclear=total.unclear,

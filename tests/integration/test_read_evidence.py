@@ -1,4 +1,4 @@
-"""What applications publish of their reads is the evidence of the gates: sums, percentiles, who is late, what is open."""
+"""What applications publish of their reads is the evidence of the gates; and who is late, and what is open."""
 
 from __future__ import annotations
 
