@@ -13,7 +13,6 @@ from activities.prepare import PrepareActivities
 from activities.reads import ReadActivities
 from activities.retire import RetireActivities
 from activities.reverse import ReverseActivities
-from activities.reads import ReadActivities
 from activities.tail import TailActivities
 from midflight.ports import Stores
 
