@@ -11,7 +11,9 @@ from datetime import datetime
 from decimal import Decimal
 from math import isfinite
 from typing import Any
+from uuid import UUID
 
+from bson.binary import Binary
 from bson.dbref import DBRef
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
@@ -116,4 +118,5 @@ _NORMALISE: dict[type, Callable[[Any], Any]] = {
     dict: _document,
     list: _array,
     DBRef: lambda value: _document(value.as_doc()),
+    UUID: Binary.from_uuid,
 }

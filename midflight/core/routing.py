@@ -24,6 +24,11 @@ class Side(StrEnum):
     SOURCE = "source"
     TARGET = "target"
 
+    @property
+    def other(self) -> Side:
+        """The other store."""
+        return Side.TARGET if self is Side.SOURCE else Side.SOURCE
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -61,7 +66,8 @@ def write_side(route: Route) -> Side | None:
 
 def read_side(route: Route, entity: bytes) -> Side:
     """Where a read of this entity goes now, if nothing says that the target is behind for it."""
-    if route.stage in (Stage.TARGET, Stage.TARGET_ONLY):
+    # While the way back holds writes, the source still lacks what the reverse tail has not written.
+    if route.authority is Side.TARGET or route.stage in (Stage.TARGET, Stage.TARGET_ONLY):
         return Side.TARGET
     if route.stage in (Stage.RAMP, Stage.HOLD):
         return Side.TARGET if bucket(route.domain, READS, entity) < route.reads_bp else Side.SOURCE

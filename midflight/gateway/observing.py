@@ -96,13 +96,21 @@ class Unobserved:
         """Nothing."""
 
     def sampled(
-        self, call: ReadCall, side: Side, outcome: Outcome, other: Callable[[], Awaitable[Any]]
+        self,
+        call: ReadCall,
+        side: Side,
+        outcome: Outcome,
+        other: Callable[[], Awaitable[Any]],
+        again: Callable[[], Awaitable[Any]] | None = None,
     ) -> Coroutine[Any, Any, None] | None:
         """No dark reads."""
 
     def take(self) -> list[Observations]:
         """Nothing was gathered."""
         return []
+
+    def give_back(self, observations: Observations) -> None:
+        """Nothing was taken."""
 
     async def close(self) -> None:
         """Nothing to close."""

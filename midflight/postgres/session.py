@@ -65,6 +65,13 @@ class Session:
                     if not self.connection.closed:
                         await self.connection.execute(_limits(STATEMENT_TIMEOUT, LOCK_TIMEOUT))
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[Connection]:
+        """The connection outside a transaction: notifications arrive only there."""
+        async with self._lock:
+            with translated():
+                yield self.connection
+
     async def rows(self, query: Query, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """All rows of one statement in a transaction of its own."""
         async with self._lock:

@@ -1,0 +1,185 @@
+"""What the target may not have yet: entities that are behind, and the floors of contexts (a session, a request).
+
+After a write whose shadow write failed, our own mark is written to the source. The tail applies the mark after the
+write: once the route's `applied_mark` has reached it, the target has the write too. Until then the entity is read from
+the source. A floor says the same of everything a context wrote, as a short text that travels between processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from midflight.core.routing import Route
+from midflight.errors import MidflightError
+
+NOT_MARKED = 0
+"""In place of a mark: it is not written yet, so nothing can have passed it."""
+
+MANY = 10_000
+"""Beyond so many entities the whole domain counts as behind."""
+
+RETRY_SECONDS = 0.5
+LONGEST_TOKEN = 2_000
+UNREACHED = 2**63
+"""While a mark is being written."""
+
+_PART = re.compile(r"([a-z][a-z0-9-]{0,40})\.(\d{1,9})\.(\d{1,18})")
+
+
+class Level(NamedTuple):
+    """How far the target must be, in which epoch."""
+
+    epoch: int
+    mark: int
+
+
+class Floor:
+    """The levels of one context, by domain. Shared by the tasks and threads that the context starts."""
+
+    def __init__(self, token: str = "") -> None:
+        self.levels: dict[str, Level] = {}
+        for part in token.split("~") if len(token) <= LONGEST_TOKEN else ():
+            if found := _PART.fullmatch(part):
+                self.levels[found[1]] = Level(int(found[2]), int(found[3]))
+
+    def token(self, routes: dict[str, Route]) -> str:
+        """Letters, digits, `-.~`; '' where these routes show that the target has everything."""
+        levels = dict(self.levels)
+        return "~".join(
+            f"{domain}.{level.epoch}.{level.mark}"
+            for domain, level in sorted(levels.items())
+            if domain not in routes or above(level, routes[domain])
+        )
+
+
+def above(level: Level | None, route: Route) -> bool:
+    """Whether the target may not have reached this level. A change of authority drains: older epochs are reached."""
+    if level is None or level.epoch < route.epoch:
+        return False
+    return level.epoch > route.epoch or level.mark == NOT_MARKED or route.applied_mark < level.mark
+
+
+_floor: ContextVar[Floor | None] = ContextVar("midflight_floor", default=None)
+
+
+def floor_here() -> Floor:
+    """The floor of this context; made where there is none."""
+    found = _floor.get()
+    if found is None:
+        found = Floor()
+        _floor.set(found)
+    return found
+
+
+def known_floor() -> Floor | None:
+    """The floor of this context, if it has one."""
+    return _floor.get()
+
+
+def use_floor(floor: Floor | None) -> None:
+    """From here on this is the floor of the context."""
+    _floor.set(floor)
+
+
+class Floors:
+    """The entities of one domain that are behind, and what waits for the next mark. Thread-safe but for `mark_them`."""
+
+    def __init__(self, domain: str) -> None:
+        self._domain = domain
+        self._lock = threading.Lock()
+        self._marks: dict[bytes, int] = {}
+        self._everything: int | None = None
+        self._waiting = _Fallen()
+        self._marking = _Fallen()
+        self.next_mark = asyncio.Event()
+        """Set when the mark is written that covers what falls now; for the engine's loop."""
+
+    def fall(self, entities: Iterable[bytes], floor: Floor | None, epoch: int) -> None:
+        """These entities are behind until a mark has passed that is written after this call; no entities: all are."""
+        fallen = set(entities)
+        with self._lock:
+            self._waiting.entities |= fallen
+            self._waiting.everything |= not fallen or len(self._marks) + len(self._waiting.entities) > MANY
+            if floor is not None:
+                floor.levels[self._domain] = Level(epoch, NOT_MARKED)
+                self._waiting.floors.add(floor)
+
+    def join(self, floor: Floor) -> bool:
+        """Have a floor that came without a mark marked; whether that is new."""
+        with self._lock:
+            new = floor not in self._waiting.floors | self._marking.floors
+            self._waiting.floors.add(floor)
+            return new
+
+    def behind(self, entity: bytes, applied_mark: int) -> bool:
+        """Whether the target may lack a write of this entity."""
+        if not (self._marks or self._waiting.something or self._everything is not None):
+            return False
+        with self._lock:
+            if self._waiting.everything or entity in self._waiting.entities:
+                return True
+            return max(self._marks.get(entity, 0), self._everything or 0) > applied_mark
+
+    def passed(self, applied_mark: int) -> None:
+        """Forget what the target has caught up with."""
+        if not self._marks and self._everything is None:
+            return
+        with self._lock:
+            self._marks = {entity: mark for entity, mark in self._marks.items() if mark > applied_mark}
+            if self._everything is not None and self._everything <= applied_mark:
+                self._everything = None
+
+    def clear(self) -> None:
+        """The authority has moved, and everything was drained before."""
+        with self._lock:
+            self._marks, self._everything, self._waiting = {}, None, _Fallen()
+
+    async def mark_them(self, write_mark: Callable[[str], Awaitable[int]]) -> None:
+        """Write marks until nothing waits for one. One caller at a time, on the engine's loop."""
+        while self._waiting.something:
+            marked, self.next_mark = self.next_mark, asyncio.Event()
+            with self._lock:
+                self._marking, self._waiting = self._waiting, _Fallen()
+                self._put(UNREACHED)
+            number = await self._written(write_mark)
+            with self._lock:
+                self._put(number)
+                self._marking = _Fallen()
+            marked.set()
+
+    async def _written(self, write_mark: Callable[[str], Awaitable[int]]) -> int:
+        while True:
+            with suppress(MidflightError):
+                return await write_mark(self._domain)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _put(self, mark: int) -> None:
+        batch = self._marking
+        if batch.everything:
+            self._marks, self._everything = {}, mark
+        self._marks |= dict.fromkeys(batch.entities, mark)
+        if mark != UNREACHED:
+            for floor in batch.floors - self._waiting.floors:
+                level = floor.levels.get(self._domain)
+                if level is not None and level.mark == NOT_MARKED:
+                    floor.levels[self._domain] = Level(level.epoch, mark)
+
+
+@dataclass(slots=True)
+class _Fallen:
+    """What one mark will cover."""
+
+    entities: set[bytes] = field(default_factory=set)
+    floors: set[Floor] = field(default_factory=set)
+    everything: bool = False
+
+    @property
+    def something(self) -> bool:
+        return bool(self.entities or self.floors or self.everything)
