@@ -1,15 +1,16 @@
 """The fence: a validator that no document passes, put before the application's writes.
 
-It refuses inserts and updates (code 121). It cannot refuse deletes, nor a client that bypasses validation: taking the
-application's role away does. The fence carries in itself what it replaced, so that nothing that happens to us between
-raising it and remembering it can lose the customer's own validator.
+It refuses inserts and updates (code 121). It cannot refuse deletes, nor a client that bypasses validation: taking away
+the roles of the application's users does (`midflight.mongo.roles`). The fence carries in itself what it replaced, so
+that nothing that happens to us between raising it and remembering it can lose the customer's own validator.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 import bson
@@ -18,6 +19,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from midflight.errors import CollectionMissing
 from midflight.mongo.driver_errors import driver_errors
+from midflight.mongo.roles import MAY_ONLY_READ, MongoUsers
 from midflight.mongo.wire import CODEC
 from midflight.records import FenceView
 
@@ -28,28 +30,36 @@ COMMAND_MS = 5_000
 DEFAULTS = {"validator": {}, "validationLevel": "strict", "validationAction": "error"}
 
 
+INSERTS, UPDATES, DELETES, BYPASSING = "inserts", "updates", "deletes", "clients that bypass validation"
+
+
 class MongoFence:
     """The port `SourceFence`."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
         self._database = database
+        self._users = MongoUsers(database, self.fenced)
 
     async def current(self, collections: Sequence[str]) -> dict[str, str]:
         """Validator, level and action by collection; without those that carry our fence."""
         validations = await self._validations(collections)
         return {name: _text(each) for name, each in validations.items() if _memory(each) is None}
 
-    async def raise_fence(self, collections: Sequence[str], users: Sequence[str] = ()) -> None:  # noqa: ARG002
-        """Writes that are under way end first. SourceUnavailable where that takes too long: nothing was changed."""
-        for name, before in (await self.current(collections)).items():
-            await self._validate(name, _fence(before))
+    async def raise_fence(self, collections: Sequence[str], users: Sequence[str] = ()) -> None:
+        """Writes that are under way end first. SourceUnavailable where that takes too long: lower the fence then.
 
-    async def lower_fence(self, collections: Sequence[str], users: Sequence[str] = ()) -> None:  # noqa: ARG002
+        Users lose the right to write anywhere in the database, as far as Midflight's own user may do that to them.
+        """
+        before = await self.current(collections)
+        validators = [self._validate(name, _fence(each)) for name, each in before.items()]
+        await _all([*validators, self._users.restrict(users, collections)])
+
+    async def lower_fence(self, collections: Sequence[str], users: Sequence[str] = ()) -> None:
         """Put back what each fence itself remembers; a collection without a fence of ours is left as it is."""
-        for name, validation in (await self._validations(collections, all_of_them=False)).items():
-            memory = _memory(validation)
-            if memory is not None:
-                await self._validate(name, _validation_in(memory))
+        validations = await self._validations(collections, all_of_them=False)
+        memories = {name: memory for name, each in validations.items() if (memory := _memory(each)) is not None}
+        validators = [self._validate(name, _validation_in(memory)) for name, memory in memories.items()]
+        await _all([*validators, self._users.restore(users, collections)])
 
     async def fenced(self, collections: Sequence[str]) -> set[str]:
         """The collections that carry our fence."""
@@ -57,8 +67,10 @@ class MongoFence:
         return {name for name, validation in validations.items() if _memory(validation) is not None}
 
     async def status(self, collections: Sequence[str], users: Sequence[str] = ()) -> list[FenceView]:
-        """By collection: what is refused, what passes, and why."""
-        raise NotImplementedError
+        """By collection: what is refused, what passes, and why. Of deletes: those of the named users."""
+        validations = await self._validations(collections, all_of_them=False)
+        standing = await self._users.standing(users)
+        return [_view(name, validations.get(name), standing) for name in collections]
 
     async def _validations(self, collections: Sequence[str], *, all_of_them: bool = True) -> dict[str, dict[str, Any]]:
         """Validator, level and action by collection, as they are now. CollectionMissing."""
@@ -78,6 +90,36 @@ class MongoFence:
             await self._database.command(
                 "collMod", collection, **validation, maxTimeMS=COMMAND_MS, writeConcern={"w": "majority"}
             )
+
+
+async def _all(works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Do all of it at once, to the end, whatever fails; then the first failure.
+
+    To the end even when cancelled: a command left behind might raise the fence after our caller has lowered it.
+    """
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks)
+    finally:
+        await asyncio.wait(tasks)
+        failures = [failure for task in tasks if (failure := task.exception())]
+    if failures:
+        raise failures[0]
+
+
+def _view(place: str, validation: Mapping[str, Any] | None, standing: Mapping[str, str]) -> FenceView:
+    if validation is None:
+        return FenceView(place, detail="There is no such collection.")
+    memory = _memory(validation)
+    if memory is None:
+        own = "The collection's own validator decides." if validation["validator"] else "No validator."
+        return FenceView(place, passes=(INSERTS, UPDATES, DELETES, BYPASSING), detail=f"No fence of ours. {own}")
+    kept = "remembers the collection's own" if _validation_in(memory)["validator"] else "replaced none"
+    people = "; ".join(f"user `{name}` {how}" for name, how in standing.items()) or "the plan names no users"
+    detail = f"Validator: ours, {kept}. Users: {people}."
+    if standing and set(standing.values()) == {MAY_ONLY_READ}:
+        return FenceView(place, (INSERTS, UPDATES, DELETES, BYPASSING), (), detail)
+    return FenceView(place, (INSERTS, UPDATES), (DELETES, BYPASSING), detail)
 
 
 def _validation(options: Mapping[str, Any]) -> dict[str, Any]:

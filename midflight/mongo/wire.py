@@ -20,6 +20,9 @@ MARKS = "midflight_marks"
 GUARDS = "midflight_guards"
 """A collection of ours in the source: one document for every key that was written back to it."""
 
+FENCES = "midflight_fences"
+"""A collection of ours in the source: the roles of each user whose right to write a fence has taken."""
+
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
     document_class=dict[str, Any],
     tz_aware=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -12,8 +13,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, OperationFailure
 
 import embedded
-from midflight.errors import CollectionMissing
+from midflight.errors import CollectionMissing, SourceUnavailable
+from midflight.mongo import fence as fence_module
 from midflight.mongo.client import open_source
+from midflight.mongo.refusals import refused_by_fence
 from midflight.ports import SourceFence
 
 REFUSED = 121
@@ -155,4 +158,108 @@ async def test_lowering_a_fence_on_a_collection_that_is_gone_does_nothing(
     await fence.raise_fence(["a", "b"])
     await database["a"].drop()
     await fence.lower_fence(list(before))
+    assert await fence.fenced(["a", "b"]) == set()
+
+
+# --- what it says of itself -------------------------------------------------------------------------------------------
+
+
+async def test_the_fence_says_what_it_refuses_what_passes_and_why(database: Database, fence: SourceFence) -> None:
+    await database.command("collMod", "a", **CUSTOMERS)
+    await fence.raise_fence(["a"])
+    fenced, free, missing = await fence.status(["a", "b", "missing"], ["app"])
+    assert (fenced.place, fenced.refuses) == ("a", ("inserts", "updates"))
+    assert fenced.passes == ("deletes", "clients that bypass validation")
+    assert "remembers the collection's own" in fenced.detail
+    assert "user `app` the source runs without authentication" in fenced.detail
+    assert (free.refuses, free.passes[0], free.detail) == ((), "inserts", "No fence of ours. No validator.")
+    assert (missing.refuses, missing.passes, missing.detail) == ((), (), "There is no such collection.")
+
+
+@pytest.mark.parametrize("kind", WRITES)
+async def test_a_refusal_by_the_fence_is_known_as_one(database: Database, fence: SourceFence, kind: str) -> None:
+    await fence.raise_fence(["a"])
+    with pytest.raises(OperationFailure) as refusal:
+        await WRITES[kind](database)
+    assert refused_by_fence(refusal.value)
+
+
+async def test_a_refusal_inside_a_transaction_is_known_whatever_wraps_it(
+    database: Database, fence: SourceFence
+) -> None:
+    await fence.raise_fence(["a"])
+
+    async def save() -> None:
+        async with database.client.start_session() as session, await session.start_transaction():
+            try:
+                await database["a"].insert_one({"_id": 9}, session=session)
+            except OperationFailure as error:
+                raise RuntimeError("the order was not saved") from error
+
+    with pytest.raises(RuntimeError) as refusal:
+        await save()
+    assert refused_by_fence(refusal.value)
+
+
+async def test_other_errors_are_not_taken_for_the_fence(database: Database) -> None:
+    with pytest.raises(OperationFailure) as duplicate:
+        await database["a"].insert_one({"_id": 1})
+    assert not refused_by_fence(duplicate.value)
+    assert not refused_by_fence(ValueError("code 121"))
+
+
+# --- many at once, and cut short --------------------------------------------------------------------------------------
+
+
+async def test_many_collections_are_fenced_and_opened_together(database: Database, fence: SourceFence) -> None:
+    names = [f"c{number}" for number in range(8)]
+    for name in names:
+        await database.create_collection(name)
+    await fence.raise_fence(names)
+    assert await fence.fenced(names) == set(names)
+    await fence.lower_fence(names)
+    assert await fence.fenced(names) == set()
+
+
+async def test_a_fence_that_is_cut_short_is_up_or_down_before_its_caller_goes_on(
+    database: Database, fence: SourceFence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the command that is under way would raise the fence after it was lowered, for good."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+    validate = fence_module.MongoFence._validate
+
+    async def slow(*arguments: Any) -> None:
+        reached.set()
+        await go_on.wait()
+        await validate(*arguments)
+
+    monkeypatch.setattr(fence_module.MongoFence, "_validate", slow)
+    raising = asyncio.create_task(fence.raise_fence(["a"]))
+    await reached.wait()
+    raising.cancel()
+    await asyncio.wait({raising}, timeout=0.05)
+    assert not raising.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await raising
+    assert await fence.fenced(["a"]) == {"a"}
+    await fence.lower_fence(["a"])
+    assert await fence.fenced(["a"]) == set()
+
+
+async def test_one_collection_that_cannot_be_fenced_is_told_after_the_others_are_done(
+    database: Database, fence: SourceFence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate = fence_module.MongoFence._validate
+
+    async def failing(self: fence_module.MongoFence, name: str, validation: dict[str, Any]) -> None:
+        if name == "a":
+            raise SourceUnavailable("busy")
+        await validate(self, name, validation)
+
+    monkeypatch.setattr(fence_module.MongoFence, "_validate", failing)
+    with pytest.raises(SourceUnavailable, match="busy"):
+        await fence.raise_fence(["a", "b"])
+    assert await fence.fenced(["a", "b"]) == {"b"}
+    await fence.lower_fence(["a", "b"])
     assert await fence.fenced(["a", "b"]) == set()
