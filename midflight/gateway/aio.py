@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
-from functools import partial, wraps
-from time import perf_counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import wraps
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
 
-from midflight.core.routing import Route, Side, read_side
+from midflight.core.routing import Route
 from midflight.errors import GatewayMisused
-from midflight.gateway.calls import (
-    BaseGateway,
-    Reading,
-    Twins,
-    answer,
-    known_route,
-    moved_away,
-    name_of,
-    refused,
-    touch,
-)
+from midflight.gateway.base import BaseGateway, known_route, touch
+from midflight.gateway.calls import Twins, name_of, one
+from midflight.gateway.calls_async import Function, read_now, unit_now, write_now
 from midflight.gateway.compare import Comparator
 from midflight.gateway.engine import Engine
-from midflight.gateway.floors import floor_here, known_floor
-from midflight.gateway.looking import Look
-from midflight.gateway.observing import Outcome
 from midflight.gateway.overriding import overridden
 from midflight.gateway.policy import DEFAULT, Policy
-from midflight.gateway.units import Unit, enter_unit, leave_unit, unit_here
 
 K = TypeVar("K")
 P = ParamSpec("P")
 R = TypeVar("R")
-Function = Callable[..., Awaitable[Any]]
-Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 Keys = Mapping[str, Iterable[Any]]
 """By collection: the `_id`s of the documents that a write touched at the source."""
 
@@ -127,12 +111,14 @@ class AsyncDomain(Generic[K]):
         """
 
         def decorate(source: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-            one = _one(entity)
-            twins: Twins[Function] = Twins(name_of(source, name), source, target, one, compare=compare)
+            twins: Twins[Function] = Twins(name_of(source, name), source, target, one(entity), compare=compare)
 
             @wraps(source)
             async def read(*args: P.args, **kwargs: P.kwargs) -> R:
-                return cast(R, await self._read(twins, args, kwargs))
+                if self.name in overridden:
+                    return cast(R, await twins.read_overridden(self.name, args, kwargs))
+                engine = self._gateway.engine()
+                return cast(R, await read_now(engine, engine.standing(self.name), twins, args, kwargs))
 
             return read
 
@@ -158,7 +144,10 @@ class AsyncDomain(Generic[K]):
 
             @wraps(source)
             async def write(*args: P.args, **kwargs: P.kwargs) -> R:
-                return cast(R, await self._write(twins, args, kwargs))
+                if self.name in overridden:
+                    return cast(R, await twins.write_overridden(self.name, args, kwargs))
+                engine = self._gateway.engine()
+                return cast(R, await write_now(engine, engine.standing(self.name), twins, args, kwargs))
 
             return write
 
@@ -173,152 +162,7 @@ class AsyncDomain(Generic[K]):
 
         Its shadow writes are made when it ends. Refused in the middle it raises NotReady: begin it again.
         """
-        return self._unit_of_work()
-
-    # --- inside ---------------------------------------------------------------------------------------------------
-
-    async def _read(self, twins: Twins[Function], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        [entity] = twins.entity_bytes(args, kwargs)
         if self.name in overridden:
-            return await twins.at(read_side(overridden[self.name], entity))(*args, **kwargs)
+            return nullcontext(overridden[self.name])
         engine = self._gateway.engine()
-        reading = Reading(engine, engine.standing(self.name), twins, entity, args, kwargs)
-        found = reading.look() or await self._look_closely(reading)
-        if not found.may_fall_back:
-            return await self._serve(reading, found)
-        outcome = await _ask_bounded(reading, found.side)
-        reading.served(found, outcome)
-        if outcome.error is None:
-            return self._answer(reading, found, outcome)
-        reading.fell_back(found)
-        del outcome
-        found = reading.source_at_once() or await self._look_closely(reading, target_fails=True)
-        return await self._serve(reading, replace(found, comparable=False))
-
-    async def _serve(self, reading: Reading[Function], found: Look) -> Any:
-        outcome = await _ask(reading, found.side)
-        reading.served(found, outcome)
-        return self._answer(reading, found, outcome)
-
-    def _answer(self, reading: Reading[Function], found: Look, outcome: Outcome) -> Any:
-        if found.comparable:
-            this, other = (partial(reading.twins.at(side), *reading.args, **reading.kwargs) for side in found.sides)
-            reading.offer(found, outcome, other, this)
-        return answer(outcome)
-
-    async def _look_closely(self, reading: Reading[Function], *, target_fails: bool = False) -> Look:
-        floor = known_floor()
-        found = await reading.engine.look_closely(reading.standing, reading.entity, floor, target_fails=target_fails)
-        return reading.check(found)
-
-    async def _write(self, twins: Twins[Function], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self.name in overridden:
-            return await twins.overridden(self.name, args, kwargs)
-        entities = twins.entity_bytes(args, kwargs)
-        engine = self._gateway.engine()
-        outer = unit_here(engine.standing(self.name))
-        if outer is not None:
-            return await _write_in(outer, twins, entities, (args, kwargs))
-        unit = await self._begin(engine)
-        try:
-            async with _within(engine, unit):
-                return await _write_in(unit, twins, entities, (args, kwargs))
-        except Exception as error:
-            if not await _moved(engine, unit, error):
-                raise
-        # The store refused it, so it was not done; once more, where writes go now.
-        async with self._unmoved_unit(engine) as unit:
-            return await _write_in(unit, twins, entities, (args, kwargs))
-
-    @asynccontextmanager
-    async def _unit_of_work(self) -> AsyncIterator[Route]:
-        if self.name in overridden:
-            yield overridden[self.name]
-            return
-        engine = self._gateway.engine()
-        outer = unit_here(engine.standing(self.name))
-        if outer is not None:
-            yield outer.route
-            return
-        async with self._unmoved_unit(engine) as unit:
-            yield unit.route
-
-    @asynccontextmanager
-    async def _unmoved_unit(self, engine: Engine) -> AsyncIterator[Unit]:
-        """A unit that cannot be done again by us: what a store refuses becomes NotReady where the authority moved."""
-        unit = await self._begin(engine)
-        try:
-            async with _within(engine, unit):
-                yield unit
-        except Exception as error:
-            if await _moved(engine, unit, error):
-                raise moved_away(self.name) from error
-            raise
-
-    async def _begin(self, engine: Engine) -> Unit:
-        standing = engine.standing(self.name)
-        flight = standing.enter() or await engine.enter_closely(standing)
-        return Unit(standing, flight, floor_here())
-
-
-@asynccontextmanager
-async def _within(engine: Engine, unit: Unit) -> AsyncIterator[None]:
-    """In flight to the end of the block; what was written in it is brought to the target after that."""
-    enter_unit(unit)
-    try:
-        yield
-    except BaseException as error:
-        if not refused(error, unit.side):
-            engine.fall_behind(unit)  # a part of it may have been written
-        raise
-    finally:
-        leave_unit(unit)
-        engine.landed(unit)
-    await engine.follow_up(unit)
-
-
-async def _write_in(unit: Unit, twins: Twins[Function], entities: list[bytes], arguments: Arguments) -> Any:
-    args, kwargs = arguments
-    touches = unit.begin_write(twins.name, entities)
-    value = await twins.at(unit.side)(*args, **kwargs)
-    unit.end_write(twins.declared_keys(args, kwargs), touches)
-    return value
-
-
-async def _moved(engine: Engine, unit: Unit, error: Exception) -> bool:
-    """Whether the store refused the write because writes go elsewhere now."""
-    return refused(error, unit.side) and await engine.moved(unit.standing, unit.route, unit.side)
-
-
-async def _ask(reading: Reading[Function], side: Side) -> Outcome:
-    started = perf_counter()
-    try:
-        value = await reading.twins.at(side)(*reading.args, **reading.kwargs)
-    except Exception as error:
-        return Outcome(None, error, perf_counter() - started)
-    return Outcome(value, None, perf_counter() - started)
-
-
-async def _ask_bounded(reading: Reading[Function], side: Side) -> Outcome:
-    """As `_ask`, but never longer than `Policy.target_read_seconds`: a driver may take its time to be cancelled."""
-    at_most = reading.engine.policy.target_read_seconds
-    running = asyncio.ensure_future(_ask(reading, side))
-    try:
-        await asyncio.wait({running}, timeout=at_most)
-    except asyncio.CancelledError:
-        running.cancel()
-        await asyncio.wait({running}, timeout=at_most)
-        raise
-    if not running.done():
-        running.cancel()
-        reading.engine.keep(running)
-    if not running.done() or running.cancelled():
-        return Outcome(None, TimeoutError(f"no answer within {at_most:g} s"), at_most)
-    return running.result()
-
-
-def _one(entity: Callable[P, Any]) -> Callable[P, tuple[Any]]:
-    def entities(*args: P.args, **kwargs: P.kwargs) -> tuple[Any]:
-        return (entity(*args, **kwargs),)
-
-    return entities
+        return unit_now(engine, engine.standing(self.name))

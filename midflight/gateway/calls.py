@@ -1,29 +1,23 @@
-"""What both twins share: a function of the source and its twin at the target, the gateway without its waiting."""
+"""What calls of both twins share: a function of the source and its twin at the target, and where a read stands."""
 
 from __future__ import annotations
 
 import logging
-import os
-import socket
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from secrets import token_hex
 from typing import Any, Generic, TypeVar
 
 from midflight.core.keys import key_bytes
-from midflight.core.routing import Route, Side, write_side
+from midflight.core.routing import Side, read_side, write_side
 from midflight.errors import NotReady, WritesHeld
 from midflight.gateway.compare import Comparator
 from midflight.gateway.engine import Engine
-from midflight.gateway.floors import Floor, known_floor, use_floor
+from midflight.gateway.floors import known_floor
 from midflight.gateway.looking import Look, look, look_within
-from midflight.gateway.observing import Outcome, ReadCall, ReadObserver, Unobserved
+from midflight.gateway.observing import Outcome, ReadCall
 from midflight.gateway.overriding import named, overridden
-from midflight.gateway.policy import Policy
 from midflight.gateway.standing import Standing
-from midflight.gateway.units import Unit, unit_here
+from midflight.gateway.units import unit_here
 from midflight.mongo import refusals as source_refusals
 from midflight.postgres import refusals as target_refusals
 
@@ -50,14 +44,19 @@ class Twins(Generic[F]):
         """The entities of a call, as canonical key bytes."""
         return [key_bytes(entity) for entity in self.entities(*args, **kwargs)]
 
-    def overridden(self, domain: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def read_overridden(self, domain: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the side of a read under the route that a test has set."""
+        [entity] = self.entity_bytes(args, kwargs)
+        return self.at(read_side(overridden[domain], entity))(*args, **kwargs)
+
+    def write_overridden(self, domain: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the side of a write under the route that a test has set, and note the documents. WritesHeld."""
         side = write_side(overridden[domain])
         if side is None:
             raise WritesHeld(f"Writes of {domain} are held: this test says so.")
         if side is Side.SOURCE:
             for collection, keys in (self.declared_keys(args, kwargs) or {}).items():
-                _note(domain, collection, keys)
+                note_named(domain, collection, keys)
         return self.at(side)(*args, **kwargs)
 
     def declared_keys(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Iterable[Any]] | None:
@@ -69,6 +68,11 @@ class Twins(Generic[F]):
         except Exception:
             _log.exception("the keys of %s could not be told", self.name)
             return None
+
+
+def one(entity: Callable[..., Any]) -> Callable[..., tuple[Any]]:
+    """The entities of a read: its only one."""
+    return lambda *args, **kwargs: (entity(*args, **kwargs),)
 
 
 def name_of(function: Callable[..., Any], name: str) -> str:
@@ -152,94 +156,7 @@ def moved_away(domain: str) -> NotReady:
     )
 
 
-class BaseGateway:
-    """What is the same for both twins: settings, floors, routes, and the engine that is made when it is needed."""
-
-    def __init__(self, *, ledger: str, source: str, instance: str, policy: Policy) -> None:
-        self._ledger = ledger
-        self._source = source
-        self._label = instance or socket.gethostname()
-        self._policy = policy
-        self._engine: Engine | None = None
-        _gateways.add(self)
-
-    def floor(self) -> str:
-        """What this context wrote that the target may not have yet: '' or a token (letters, digits, `-.~`)."""
-        floor = known_floor()
-        return "" if floor is None else floor.token(self.routes())
-
-    @contextmanager
-    def with_floor(self, token: str) -> Iterator[None]:
-        """A context that reads no older than the token says, and gathers its own writes; garbage is ignored."""
-        before = known_floor()
-        use_floor(Floor(token))
-        try:
-            yield
-        finally:
-            use_floor(before)
-
-    def routes(self) -> dict[str, Route]:
-        """The routes known now, by domain; empty before the first poll."""
-        engine = self._engine
-        return {**(engine.routes() if engine else {}), **overridden}
-
-    def _make_engine(self) -> Engine:
-        return Engine(
-            ledger=self._ledger,
-            source=self._source,
-            # Two processes under one name would speak for one another: each process gets its own.
-            instance=f"{self._label}-{os.getpid()}-{token_hex(3)}",
-            policy=self._policy,
-            observer=_observer(self._policy),
-        )
-
-    def _forked(self) -> None:
-        """In a child: the parent's engine is not ours to use, nor to close."""
-        if self._engine is not None:
-            _of_the_parent.append(self._engine)
-            self._engine = None
-
-
-def known_route(engine: Engine | None, domain: str) -> Route:
-    """The pinned route, or the one known now. NotReady before the first poll."""
-    if domain in overridden:
-        return overridden[domain]
-    standing = engine.standing(domain) if engine is not None else None
-    unit = unit_here(standing) if standing is not None else None
-    route = unit.route if unit is not None else standing.route if standing is not None else None
-    if route is None:
-        raise NotReady(f"The route of {domain} is not known yet.", next_step="Wait for `ready`.")
-    return route
-
-
-def touch(engine: Engine | None, domain: str, collection: str, keys: Iterable[Any]) -> None:
-    """Note what a write at the source touched; outside of a write there is nobody to note it."""
-    if domain in overridden and write_side(overridden[domain]) is Side.SOURCE:
-        _note(domain, collection, keys)
-    if engine is None or domain in overridden:
-        return
-    unit: Unit | None = unit_here(engine.standing(domain))
-    if unit is not None:
-        unit.touch(collection, keys)
-
-
-def _note(domain: str, collection: str, keys: Iterable[Any]) -> None:
+def note_named(domain: str, collection: str, keys: Iterable[Any]) -> None:
+    """Tell the test that set the route which documents a write at the source named."""
     if domain in named:
         named[domain].extend((collection, key) for key in keys)
-
-
-def _observer(_policy: Policy) -> ReadObserver:
-    return Unobserved()
-
-
-_gateways: weakref.WeakSet[BaseGateway] = weakref.WeakSet()
-_of_the_parent: list[Engine] = []
-"""Kept for ever, so that no finalizer of a child says goodbye on the parent's connections."""
-
-
-def _after_fork() -> None:
-    for gateway in list(_gateways):
-        gateway._forked()
-
-
-os.register_at_fork(after_in_child=_after_fork)

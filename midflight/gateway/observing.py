@@ -81,36 +81,3 @@ class ReadObserver(Protocol):
 
     async def close(self) -> None:
         """The engine closes; no method but `take` is called after this."""
-
-
-class Unobserved:
-    """An observer that looks away."""
-
-    def served(self, call: ReadCall, side: Side, outcome: Outcome) -> None:
-        """Nothing."""
-
-    def fell_back(self, call: ReadCall) -> None:
-        """Nothing."""
-
-    def shadow_skipped(self, route: Route, operation: str) -> None:
-        """Nothing."""
-
-    def sampled(
-        self,
-        call: ReadCall,
-        side: Side,
-        outcome: Outcome,
-        other: Callable[[], Awaitable[Any]],
-        again: Callable[[], Awaitable[Any]] | None = None,
-    ) -> Coroutine[Any, Any, None] | None:
-        """No dark reads."""
-
-    def take(self) -> list[Observations]:
-        """Nothing was gathered."""
-        return []
-
-    def give_back(self, observations: Observations) -> None:
-        """Nothing was taken."""
-
-    async def close(self) -> None:
-        """Nothing to close."""
