@@ -1,4 +1,4 @@
-"""The script of the demonstration: four moves at once, each attended until it is done."""
+"""The script of one move: it is attended until it is done."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ from collections.abc import Sequence
 
 from rich.markup import escape
 
-from demo.people import QuarantineDesk
-from demo.stunts import PauseInBackfill, RollBackFromRamp, Stunt
-from demo.traveller import LOOK_SECONDS, Stuck, Traveller, described
-from midflight.contracts.domain import DomainReport, DomainState
-from midflight.core.phase import Phase, Stage
+from demo.owners import Owner
+from demo.stunts import Stunt
+from demo.traveller import LOOK_SECONDS, PERSONS, Stuck, Traveller, described
+from midflight.contracts.domain import DomainReport
+from midflight.core.phase import Phase
+from midflight.core.plan import GateName
 
 DEADLINE_SECONDS = 180.0
 CUTOVERS_AGAIN = 2
-STUNTS: dict[str, tuple[type[Stunt], ...]] = {
-    "members": (PauseInBackfill,),
-    "merchants": (RollBackFromRamp,),
-}
-WAIVED_FROM = frozenset({Phase.DARK_READ, Phase.RAMP, Phase.CUTOVER})
-"""Phases in which people look at the quarantine: the application's errors are mended by then."""
+Visit = tuple[GateName, int]
+"""A gate, and how many phases had been entered: the same gate may be come to again."""
 
 
-async def attend(traveller: Traveller, desk: QuarantineDesk, task_queue: str) -> DomainReport:
+async def attend(traveller: Traveller, owner: Owner, task_queue: str) -> DomainReport:
     """Start the move and do all that people do until it is done. Stuck if it cannot be led to its end."""
-    pending: list[Stunt] = [stunt() for stunt in STUNTS.get(traveller.domain, ())]
+    pending, seen = owner.stunts, set[Visit]()
     await traveller.start(task_queue)
     deadline, cutovers_left = time.monotonic() + DEADLINE_SECONDS, CUTOVERS_AGAIN
     while (state := await traveller.look()).phase is not Phase.DONE:
@@ -35,7 +32,8 @@ async def attend(traveller: Traveller, desk: QuarantineDesk, task_queue: str) ->
         if state.state == "attention":
             cutovers_left = await _try_again(traveller, cutovers_left)
         pending = await _perform(traveller, pending)
-        await _help(traveller, desk, state)
+        await owner.help(state)
+        await _approve(traveller, owner, seen)
         await asyncio.sleep(LOOK_SECONDS)
     if pending:
         raise Stuck(f"{type(pending[0]).__name__} never had its moment")
@@ -64,9 +62,13 @@ async def _perform(traveller: Traveller, pending: Sequence[Stunt]) -> list[Stunt
     return left
 
 
-async def _help(traveller: Traveller, desk: QuarantineDesk, state: DomainState) -> None:
-    if state.phase in WAIVED_FROM and state.stage not in (Stage.SHADOW, Stage.HOLD, Stage.TARGET):
-        await desk.work()
-    gate = state.gate
-    if gate is not None and gate.needs_approval and state.approval is None:
-        await traveller.approve(gate)
+async def _approve(traveller: Traveller, owner: Owner, seen: set[Visit]) -> None:
+    """One person after another, until as many have approved as the gate wants; the owner looks once a visit."""
+    gate = traveller.state.gate
+    if gate is None or not gate.needs_approval or len(gate.approved_by) >= gate.persons:
+        return
+    visit = (gate.gate, len(traveller.state.spans))
+    if visit not in seen:
+        seen.add(visit)
+        await owner.look_before(gate.gate)
+    await traveller.approve(gate, PERSONS[len(gate.approved_by)])

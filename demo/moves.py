@@ -1,29 +1,25 @@
-"""The four moves, side by side, from start to done."""
+"""Moves, side by side, from start to done."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from pymongo import MongoClient
 from rich.console import Console
 from rich.markup import escape
 from temporalio.exceptions import TemporalError
 
-from demo.domains.shape import Shape
-from demo.journal import Document
 from demo.journey import attend
-from demo.people import QuarantineDesk
-from demo.plans import demo_plans
+from demo.owners import Owner
 from demo.traveller import Approved, Stuck, Traveller
 from demo.view import View
-from demo.writer import SOURCE, TARGET
+from demo.writer import TARGET
 from midflight.contracts.domain import DomainReport
 from midflight.core.phase import Phase
+from midflight.core.plan import Plan
 from midflight.errors import MidflightError
 from midflight.settings import Settings
 from midflight.stores import ConfiguredStores
@@ -38,46 +34,61 @@ class Told:
     approved: list[Approved] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
 
+    def add(self, other: Told) -> None:
+        """These came home too."""
+        self.reports += other.reports
+        self.approved += other.approved
+        self.doubts += other.doubts
+
+
+class Voice:
+    """Says what happens, and when it happened since the beginning."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._began = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        """A line for people."""
+        self.console.print(f"[dim]{time.monotonic() - self._began:5.1f} s[/dim]  {line}", highlight=False)
+
 
 class Moves:
-    """Starts them at once, attends each, shows all."""
+    """Starts them at once, attends each, shows all. `owner` makes the one who looks after a move."""
 
-    def __init__(self, console: Console, settings: Settings, shapes: Mapping[str, Shape], journals: Path) -> None:
-        self._console, self._settings = console, settings
-        self._shapes, self._journals = shapes, journals
-        self._began = time.monotonic()
+    def __init__(
+        self, voice: Voice, settings: Settings, plans: Sequence[Plan], owner: Callable[[Traveller], Owner]
+    ) -> None:
+        self._voice, self._settings = voice, settings
+        self._plans, self._owner = plans, owner
 
     async def run(self) -> Told:
         """Attend all of them; what goes wrong with one is a doubt."""
         told = Told()
         client = await connect(self._settings.temporal_address, self._settings.temporal_namespace)
-        uri = self._settings.source(SOURCE).get_secret_value()
         async with AsyncExitStack() as stack:
             stores = ConfiguredStores(self._settings)
             travellers = [
-                Traveller(client, await stack.enter_async_context(stores.target(TARGET)), plan, self._say)
-                for plan in demo_plans(self._shapes).values()
+                Traveller(client, await stack.enter_async_context(stores.target(TARGET)), plan, self._voice)
+                for plan in self._plans
             ]
-            with MongoClient[Document](uri) as source, View(travellers).live(self._console):
-                await asyncio.gather(*(self._attend(traveller, source, told) for traveller in travellers))
+            with View(travellers).live(self._voice.console):
+                await asyncio.gather(*(self._attend(traveller, told) for traveller in travellers))
         told.approved = [approved for traveller in travellers for approved in traveller.approved]
         return told
 
-    async def _attend(self, traveller: Traveller, source: MongoClient[Document], told: Told) -> None:
-        desk = QuarantineDesk(traveller, self._shapes[traveller.domain], source, self._journals)
+    async def _attend(self, traveller: Traveller, told: Told) -> None:
+        owner = self._owner(traveller)
         try:
-            report = await attend(traveller, desk, self._settings.task_queue)
+            report = await attend(traveller, owner, self._settings.task_queue)
         except (Stuck, MidflightError, TemporalError) as error:
             told.doubts.append(f"{traveller.domain}: {error}")
             traveller.say(f"[red]{escape(str(error))}[/red]")
             return
         finally:
-            desk.close()
+            owner.close()
         told.reports.append(report)
         told.doubts += _missing_history(report)
-
-    def _say(self, line: str) -> None:
-        self._console.print(f"[dim]{time.monotonic() - self._began:5.1f} s[/dim]  {line}", highlight=False)
 
 
 def _missing_history(report: DomainReport) -> list[str]:

@@ -1,15 +1,17 @@
-"""Two things that operators do, and that lose nothing: a pause in the backfill, and a rollback from the ramp."""
+"""What operators do, and what loses nothing: a pause in the backfill, and rollbacks from the ramp and the target."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Protocol
 
+from demo.auditor import Auditor
 from demo.traveller import Stuck, Traveller
 from midflight.contracts.domain import DomainState
 from midflight.core.phase import Phase, Stage
 
 STAND_STILL_SECONDS = 2.0
+TRY_SECONDS = 2.0
 
 
 class Stunt(Protocol):
@@ -67,5 +69,31 @@ class RollBackFromRamp:
         traveller.say("[green]started again[/green] from backfill")
 
 
+class RollBackFromTarget:
+    """Give the authority back to the source after the application has written to the target, and go there again."""
+
+    def __init__(self, auditor: Auditor) -> None:
+        self._auditor = auditor
+
+    def is_due(self, traveller: Traveller) -> bool:
+        """The target is in charge."""
+        return traveller.state.phase is Phase.SOAK and traveller.state.stage is Stage.TARGET
+
+    async def perform(self, traveller: Traveller) -> None:
+        """Write there for a while, compare both stores, roll back, resume."""
+        await asyncio.sleep(TRY_SECONDS)
+        await self._auditor.look("at the target", both=True)
+        await traveller.roll_back(Phase.RAMP, "the month's report has not been adapted yet")
+        await traveller.until(_stands_before_the_ramp, "the way back")
+        traveller.say("[yellow]rolled back[/yellow] from target to ramp: MongoDB is in charge again")
+        self._auditor.shop.start_tiers_again()
+        await traveller.resume("the report is adapted")
+        traveller.say("[green]started again[/green] from ramp")
+
+
 def _stands_rolled_back(state: DomainState) -> bool:
     return state.phase is Phase.BACKFILL and state.state == "rolled_back"
+
+
+def _stands_before_the_ramp(state: DomainState) -> bool:
+    return state.phase is Phase.RAMP and state.state == "rolled_back"

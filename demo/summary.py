@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.check.verdict import Verdict
+from demo.moves import Told
+from demo.traffic import TrafficReport
 from demo.traveller import Approved
 from midflight.contracts.domain import DomainReport, PhaseSpan
 from midflight.core.phase import Phase
@@ -24,23 +26,41 @@ class Summary:
 
     seconds: float
     verdicts: Sequence[Verdict]
-    reports: Sequence[DomainReport]
-    approved: Sequence[Approved] = ()
+    reports: list[DomainReport]
+    approved: list[Approved] = field(default_factory=list)
     temporal_ui: str | None = None
     doubts: list[str] = field(default_factory=list)
+    traffic: TrafficReport | None = None
+
+    def add(self, told: Told) -> None:
+        """What came home from some journeys."""
+        self.reports += told.reports
+        self.approved += told.approved
+        self.doubts += told.doubts
 
     @property
     def ok(self) -> bool:
         """Whether nothing is left to doubt."""
-        return bool(self.verdicts) and not self.doubts and all(verdict.ok for verdict in self.verdicts)
+        judged = bool(self.verdicts) and all(verdict.ok for verdict in self.verdicts)
+        return judged and not self.doubts and not (self.traffic and (self.traffic.doubts or self.traffic.lost))
+
+    @property
+    def acknowledged_writes(self) -> int:
+        """Of the writer, and of the application's clients."""
+        return sum(v.acknowledged_writes for v in self.verdicts) + (self.traffic.acknowledged if self.traffic else 0)
+
+    @property
+    def lost_writes(self) -> int:
+        """Of the writer, and of the application's clients."""
+        return sum(v.lost_writes for v in self.verdicts) + (self.traffic.lost if self.traffic else 0)
 
     def as_json(self) -> dict[str, Any]:
         """As it lies in the file."""
         phases = {report.domain: seconds_by_phase(report.spans) for report in self.reports}
         return {
             "ok": self.ok,
-            "acknowledged_writes": sum(v.acknowledged_writes for v in self.verdicts),
-            "lost_writes": sum(v.lost_writes for v in self.verdicts),
+            "acknowledged_writes": self.acknowledged_writes,
+            "lost_writes": self.lost_writes,
             "mismatches": sum(v.mismatches for v in self.verdicts),
             "quarantined": sum(v.quarantined for v in self.verdicts),
             "seconds": round(self.seconds, 1),
@@ -58,7 +78,8 @@ class Summary:
                 for a in self.approved
             ],
             "temporal_ui": self.temporal_ui,
-            "doubts": [*self.doubts, *(f"{v.domain}: {doubt}" for v in self.verdicts for doubt in v.doubts)],
+            "doubts": self._all_doubts(),
+            **(self.traffic.as_json() if self.traffic else {}),
         }
 
     def write(self, path: Path) -> None:
@@ -68,8 +89,12 @@ class Summary:
 
     def show(self, console: Console) -> None:
         """Print it."""
-        console.print(_counts(self), _phases(self))
-        for doubt in self.as_json()["doubts"]:
+        if self.verdicts:
+            console.print(_counts(self))
+        console.print(_phases(self))
+        if self.traffic is not None:
+            console.print(self.traffic.table(), self.traffic.line(), sep="\n", highlight=False)
+        for doubt in self._all_doubts():
             console.print(f"[red]doubt:[/red] {doubt}", highlight=False)
         told = self.as_json()
         colour = "green" if self.ok else "red"
@@ -80,6 +105,10 @@ class Summary:
         )
         if self.temporal_ui:
             console.print(f"Temporal Web: {self.temporal_ui}")
+
+    def _all_doubts(self) -> list[str]:
+        of_domains = (f"{v.domain}: {doubt}" for v in self.verdicts for doubt in v.doubts)
+        return [*self.doubts, *(self.traffic.doubts if self.traffic else ()), *of_domains]
 
 
 def seconds_by_phase(spans: Sequence[PhaseSpan]) -> dict[str, float]:

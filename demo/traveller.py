@@ -29,7 +29,8 @@ from starter.moves import workflow_id
 from starter.starting import start_move
 from workflows.domain import MigrateDomain
 
-PERSON = "demo-operator"
+PERSONS = ("demo-operator", "demo-owner")
+PERSON = PERSONS[0]
 LOOK_SECONDS = 0.25
 PATIENCE_SECONDS = 90.0
 ANSWER_WITHIN = timedelta(seconds=5)
@@ -119,16 +120,16 @@ class Traveller:
         command = SetPacing(person=PERSON, reason=reason, unlimited=True)
         await self._obeyed(self.handle.execute_update(MigrateDomain.set_pacing_update, command))
 
-    async def approve(self, gate: GateView) -> None:
+    async def approve(self, gate: GateView, person: str = PERSON) -> None:
         """Open the gate, naming the evidence just read; if it has changed meanwhile, it is read again later."""
-        command = Approve(person=PERSON, reason="evidence looked at", gate=gate.gate, evidence=gate.evidence_hash)
+        command = Approve(person=person, reason="evidence looked at", gate=gate.gate, evidence=gate.evidence_hash)
         answer = await self.handle.execute_update(MigrateDomain.approve_update, command)
         if not answer.accepted:
             self.say(f"the approval of {gate.gate} was refused: {answer.message}")
             return
         shown = evidence_shown(gate)
-        self.approved.append(Approved(self.domain, gate.gate, PERSON, gate.evidence_hash, shown))
-        self.say(f"gate [cyan]{gate.gate}[/cyan] approved by {PERSON}, evidence {gate.evidence_hash}: {shown}")
+        self.approved.append(Approved(self.domain, gate.gate, person, gate.evidence_hash, shown))
+        self.say(f"gate [cyan]{gate.gate}[/cyan] approved by {person}, evidence {gate.evidence_hash}: {shown}")
 
     async def _obeyed(self, update: Awaitable[Answer]) -> None:
         try:
