@@ -160,5 +160,15 @@ async def until_blocked(look: psycopg.AsyncConnection[tuple[Any, ...]], count: i
     return [pid for (pid,) in found]
 
 
+async def until_waiting(
+    look: psycopg.AsyncConnection[tuple[Any, ...]], connection: psycopg.AsyncConnection[tuple[Any, ...]]
+) -> None:
+    """Wait until the connection's statement waits for a lock."""
+    waits = "select wait_event_type = 'Lock' from pg_stat_activity where pid = %s"
+    async with asyncio.timeout(SOON):
+        while await (await look.execute(waits, (connection.info.backend_pid,))).fetchone() != (True,):
+            await asyncio.sleep(0.01)
+
+
 def collection(plan: Plan, name: str) -> CollectionMap:
     return plan.collection(name)

@@ -11,14 +11,14 @@ import psycopg
 import pytest
 
 from midflight.core.keys import key_bytes
-from midflight.core.outcome import FeedPosition
+from midflight.core.outcome import Batch, FeedPosition
 from midflight.core.phase import Stage
 from midflight.errors import AuthorityMoved, DomainUnknown, NotDrained
 from midflight.ports import Ledger
 from midflight.postgres.connection import open_target
 from midflight.postgres.refusals import refused_by_fence
 from midflight.records import LateWrite
-from tests.integration.door_kit import DOMAIN, SOON, Shop, open_shop, order, until_blocked
+from tests.integration.door_kit import DOMAIN, SOON, Shop, open_shop, order, until_blocked, until_waiting
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 WRITE = "insert into orders (id, version) values (%s, 1)"
@@ -147,8 +147,7 @@ async def test_a_write_that_comes_while_the_target_closes_waits_and_is_refused(h
         await until_blocked(here.look)
         late = asyncio.create_task(second.execute(WRITE, ("b",)))
         # It does not overtake who waits: otherwise closing could wait for ever.
-        done, _ = await asyncio.wait([late], timeout=0.3)
-        assert not done
+        await until_waiting(here.look, second)
         await first.commit()
         await close
         with pytest.raises(psycopg.Error) as refusal:
@@ -221,6 +220,25 @@ async def test_moving_the_authority_does_not_starve_under_steady_writes(here: Sh
                 await closing.reopen(DOMAIN)
         stop.set()
         assert not any(task.done() and task.exception() for task in tasks)
+
+
+async def test_an_apply_that_comes_while_the_stage_moves_does_not_overtake_it(postgres_database: str) -> None:
+    async with (
+        open_shop(postgres_database) as here,
+        application(here) as blocker,
+        ledger(here) as moving,
+        open_target(here.dsn) as other,
+    ):
+        await blocker.execute("lock table order_lines in share mode")
+        first = asyncio.create_task(here.apply([order("a", 1)]))
+        await until_blocked(here.look)
+        moved = asyncio.create_task(moving.set_stage(DOMAIN, Stage.SHADOW, 0, 0))
+        await until_blocked(here.look, 2)
+        # It brings nothing, so nothing but the authority row can keep it waiting.
+        second = asyncio.create_task(other.door.apply(here.plan, await other.door.draw(DOMAIN), Batch("tail")))
+        await until_blocked(here.look, 3)
+        await blocker.rollback()
+        await asyncio.gather(first, moved, second)
 
 
 async def test_a_flip_waits_for_an_apply_whatever_the_application_does(postgres_database: str) -> None:
