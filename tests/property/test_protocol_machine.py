@@ -25,7 +25,7 @@ STEPS = 20
 
 CALLS = ("ledger.set_stage", "fence.raise_fence", "fence.lower_fence", "ledger.flip", "feed.mark", "rows.last_token")
 CALLS_BACK = ("ledger.close", "ledger.reopen", "ledger.flip_back", "fence.lower_fence", "reverse.write_back")
-KINDS = ("sleeper", "write", "lost answer", "failure")
+KINDS = ("sleeper", "write", "sync", "lost answer", "failure")
 
 keys = st.sampled_from(KEYS)
 who = st.integers(0, 1)

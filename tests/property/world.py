@@ -50,6 +50,7 @@ COLLECTION = CollectionMap(
     ),
 )
 KEYS = ("a", "b", "c")
+_ALL = [key_bytes(key) for key in KEYS]
 LEASE_SECONDS = 60.0
 HOLD_SECONDS = 0.8
 REFUSED_BY_TRIGGER = "MF001"
@@ -117,7 +118,7 @@ class Intrusion:
     """What comes between two steps of a handover: before a call of a port, or instead of its answer."""
 
     call: str  # port and method, as `ledger.flip`
-    what: Literal["sleeper", "write", "lost answer", "failure"]
+    what: Literal["sleeper", "write", "sync", "lost answer", "failure"]
 
     def into(self, world: World) -> Bridge:
         """The world's stores, with this between."""
@@ -125,6 +126,7 @@ class Intrusion:
         hooks = {
             "sleeper": {"before": world.intrude_sleeper},
             "write": {"before": world.intrude_write},
+            "sync": {"before": world.intrude_sync},
             "lost answer": {"after": away},
             "failure": {"before": away},
         }
@@ -513,6 +515,11 @@ class World:
         """A hook: an application writes just now, where it believes that it may."""
         if number == 1 and self.applications:
             await self.write(self.applications[0], KEYS[0], delete=False)
+
+    async def intrude_sync(self, number: int) -> None:
+        """A hook: somebody draws, reads and applies just now, as far as the door lets him."""
+        if number == 1:
+            await self._forward(lambda bridge: sync_keys(bridge, {"things": _ALL}, "repair"), stall=False)
 
     async def wake_all(self) -> None:
         """Wake all sleepers."""
