@@ -96,7 +96,10 @@ class Reading(Generic[F]):
         unit = unit_here(self.standing)
         if unit is not None:
             return look_within(unit, self.entity)
-        return look(self.standing, self.entity, known_floor())
+        floor = known_floor()
+        if floor is not None and floor.unmarked(self.standing.domain):
+            self.engine.mark_floor(self.standing, floor)
+        return look(self.standing, self.entity, floor)
 
     def check(self, found: Look) -> Look:
         """A closer look may not lead out of the epoch of the unit of work."""

@@ -17,7 +17,7 @@ from midflight.gateway.floors import floor_here, known_floor
 from midflight.gateway.looking import Look
 from midflight.gateway.observing import Outcome
 from midflight.gateway.standing import Standing
-from midflight.gateway.units import Unit, enter_unit, leave_unit, unit_here
+from midflight.gateway.units import Unit, unit_here
 
 Function = Callable[..., Awaitable[Any]]
 Args = tuple[Any, ...]
@@ -142,16 +142,15 @@ async def _begin(engine: Engine, standing: Standing) -> Unit:
 @asynccontextmanager
 async def _within(engine: Engine, unit: Unit) -> AsyncIterator[None]:
     """In flight to the end of the block; what was written in it is brought to the target after that."""
-    enter_unit(unit)
-    try:
-        yield
-    except BaseException:
-        engine.fall_behind(unit)  # a part of it may have been written
-        raise
-    finally:
-        leave_unit(unit)
-        engine.landed(unit)
-    await engine.follow_up(unit)
+    with engine.during(unit):
+        try:
+            yield
+        except BaseException:
+            engine.fall_behind(unit)  # a part of it may have been written
+            raise
+        finally:
+            engine.landed(unit)
+        await engine.follow_up(unit)
 
 
 async def _write_in(unit: Unit, twins: Twins[Function], args: Args, kwargs: Kwargs) -> Any:

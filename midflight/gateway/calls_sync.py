@@ -22,7 +22,7 @@ from midflight.gateway.floors import floor_here, known_floor
 from midflight.gateway.looking import Look
 from midflight.gateway.observing import Outcome
 from midflight.gateway.standing import Flight, Standing
-from midflight.gateway.units import Unit, enter_unit, leave_unit, unit_here
+from midflight.gateway.units import Unit, unit_here
 
 Function = Callable[..., Any]
 Args = tuple[Any, ...]
@@ -140,17 +140,16 @@ def _land(entering: Future[Flight]) -> None:
 @contextmanager
 def _within(behind: Background, unit: Unit) -> Iterator[None]:
     """In flight to the end of the block; what was written in it is brought to the target after that."""
-    enter_unit(unit)
-    try:
-        yield
-    except BaseException:
-        behind.engine.fall_behind(unit)  # a part of it may have been written
-        raise
-    finally:
-        leave_unit(unit)
-        behind.engine.landed(unit)
-    if unit.shadows:
-        _follow_up(behind, unit)
+    with behind.engine.during(unit):
+        try:
+            yield
+        except BaseException:
+            behind.engine.fall_behind(unit)  # a part of it may have been written
+            raise
+        finally:
+            behind.engine.landed(unit)
+        if unit.shadows:
+            _follow_up(behind, unit)
 
 
 def _follow_up(behind: Background, unit: Unit) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from midflight.clock import seconds
@@ -24,7 +25,7 @@ from midflight.gateway.publisher import Publisher
 from midflight.gateway.shadow import ShadowWriter
 from midflight.gateway.sources import Sources
 from midflight.gateway.standing import Flight, Standing
-from midflight.gateway.units import Unit, held
+from midflight.gateway.units import Unit, enter_unit, held, leave_unit
 
 PROBE_SECONDS = 0.25
 """How often those who wait for the ledger look at the fence again."""
@@ -48,6 +49,7 @@ class Engine:
         self._shadow = ShadowWriter(ledger, self._sources, self._poller.plans, policy)
         self._publisher = Publisher(ledger, instance, observer, policy)
         self._aside: set[asyncio.Task[Any]] = set()
+        self._units: set[Unit] = set()
         self._marking: dict[str, asyncio.Task[None]] = {}
         runs = (self._poller.run(), self._shadow.run(), self._publisher.run())
         self._runs = [self.loop.create_task(run) for run in runs]
@@ -151,8 +153,24 @@ class Engine:
             unit.standing.floors.fall(unit.entities, unit.floor, unit.route.epoch)
             self.call_soon(lambda: self._mark(unit.standing))
 
+    def mark_floor(self, standing: Standing, floor: Floor) -> None:
+        """Have a mark written for a floor that came without one. Thread-safe."""
+        if standing.floors.join(floor):
+            self.call_soon(lambda: self._mark(standing))
+
+    @contextmanager
+    def during(self, unit: Unit) -> Iterator[None]:
+        """The caller is in the unit, or about what follows it: the engine does not close meanwhile. Thread-safe."""
+        self._units.add(unit)
+        enter_unit(unit)
+        try:
+            yield
+        finally:
+            self._units.discard(unit)
+
     def landed(self, unit: Unit) -> None:
         """The unit is not in flight any more. Thread-safe."""
+        leave_unit(unit)
         if unit.end():
             self.call_soon(self._poller.wake)
 
@@ -177,7 +195,7 @@ class Engine:
 
     async def close(self) -> None:
         """Wait (bounded) for writes, marks, dark reads; publish, give up the leases, close every connection."""
-        await _bounded(self._landed_all(), CLOSE_SECONDS)
+        await _bounded(self._ended_all(), CLOSE_SECONDS)
         await self._settled([*self._aside, *self._marking.values()])
         await self.observer.close()
         for run in self._runs:
@@ -215,9 +233,9 @@ class Engine:
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         self.keep(self.loop.create_task(_logged(work)))
 
-    async def _landed_all(self) -> None:
-        # A flight may land in any thread, which no asyncio.Event hears of.
-        while not all(standing.idle for standing in self._standings.values()):  # noqa: ASYNC110
+    async def _ended_all(self) -> None:
+        # They end in any thread, which no asyncio.Event hears of.
+        while self._units:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     async def _settled(self, tasks: list[asyncio.Task[Any]]) -> None:

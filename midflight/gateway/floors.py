@@ -30,7 +30,7 @@ LONGEST_TOKEN = 2_000
 UNREACHED = 2**63
 """While a mark is being written."""
 
-_PART = re.compile(r"([a-z][a-z0-9-]{0,40})\.(\d{1,9})\.(\d{1,18})")
+_PART = re.compile(r"([a-z][a-z0-9-]{0,40})\.(\d{1,9})\.(\d{1,19})")
 
 
 class Level(NamedTuple):
@@ -41,22 +41,29 @@ class Level(NamedTuple):
 
 
 class Floor:
-    """The levels of one context, by domain. Shared by the tasks and threads that the context starts."""
+    """The levels of one context, by domain. Shared by the tasks and threads that the context starts.
+
+    `levels` came with a token, `own` are what this process wrote in the context: it knows those by entity, see Floors.
+    """
 
     def __init__(self, token: str = "") -> None:
         self.levels: dict[str, Level] = {}
+        self.own: dict[str, Level] = {}
         for part in token.split("~") if len(token) <= LONGEST_TOKEN else ():
             if found := _PART.fullmatch(part):
                 self.levels[found[1]] = Level(int(found[2]), int(found[3]))
 
+    def unmarked(self, domain: str) -> bool:
+        """Whether it came from a process that could not write its mark."""
+        level = self.levels.get(domain)
+        return level is not None and level.mark == NOT_MARKED
+
     def token(self, routes: dict[str, Route]) -> str:
         """Letters, digits, `-.~`; '' where these routes show that the target has everything."""
-        levels = dict(self.levels)
-        return "~".join(
-            f"{domain}.{level.epoch}.{level.mark}"
-            for domain, level in sorted(levels.items())
-            if domain not in routes or above(level, routes[domain])
-        )
+        levels = [*self.levels.items(), *self.own.items()]
+        above_routes = [(name, level) for name, level in levels if name not in routes or above(level, routes[name])]
+        highest = {name: level for name, level in sorted(above_routes, key=lambda each: _height(each[1]))}
+        return "~".join(f"{name}.{level.epoch}.{level.mark}" for name, level in sorted(highest.items()))
 
 
 def above(level: Level | None, route: Route) -> bool:
@@ -64,6 +71,10 @@ def above(level: Level | None, route: Route) -> bool:
     if level is None or level.epoch < route.epoch:
         return False
     return level.epoch > route.epoch or level.mark == NOT_MARKED or route.applied_mark < level.mark
+
+
+def _height(level: Level) -> tuple[int, int]:
+    return level.epoch, UNREACHED if level.mark == NOT_MARKED else level.mark
 
 
 _floor: ContextVar[Floor | None] = ContextVar("midflight_floor", default=None)
@@ -108,7 +119,7 @@ class Floors:
             self._waiting.entities |= fallen
             self._waiting.everything |= not fallen or len(self._marks) + len(self._waiting.entities) > MANY
             if floor is not None:
-                floor.levels[self._domain] = Level(epoch, NOT_MARKED)
+                floor.own[self._domain] = Level(epoch, NOT_MARKED)
                 self._waiting.floors.add(floor)
 
     def join(self, floor: Floor) -> bool:
@@ -167,9 +178,9 @@ class Floors:
         self._marks |= dict.fromkeys(batch.entities, mark)
         if mark != UNREACHED:
             for floor in batch.floors - self._waiting.floors:
-                level = floor.levels.get(self._domain)
-                if level is not None and level.mark == NOT_MARKED:
-                    floor.levels[self._domain] = Level(level.epoch, mark)
+                for levels in (floor.levels, floor.own):
+                    if self._domain in levels and levels[self._domain].mark == NOT_MARKED:
+                        levels[self._domain] = Level(levels[self._domain].epoch, mark)
 
 
 @dataclass(slots=True)

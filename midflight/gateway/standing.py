@@ -56,11 +56,6 @@ class Standing:
         route, until = self._known
         return route if seconds() < until else None
 
-    @property
-    def idle(self) -> bool:
-        """Whether no write is in flight."""
-        return not self._flights
-
     def enter(self) -> Flight | None:
         """A write begins under the route; None while the route is not trusted or writes are held."""
         with self._lock:

@@ -93,6 +93,13 @@ class World:
         number = int(found["n"]) if found else 0
         await self.look.execute("update midflight.positions set mark = %s where domain = %s", (number, DOMAIN))
 
+    async def be_silent(self) -> None:
+        """From now on the ledger tells nobody that a route has changed: only the clock makes an instance poll."""
+        query = b"select pg_get_functiondef('midflight.note_change'::regproc)"
+        [[text]] = await (await self.look.execute(query)).fetchall()
+        assert "perform pg_notify" in text
+        await self.look.execute(text.replace("perform pg_notify", "-- perform pg_notify").encode())
+
     async def acknowledged(self, revision: int) -> bool:
         found = await self.target.registry.instances(DOMAIN)
         return bool(found) and all(each.acknowledges(revision) for each in found)
@@ -177,6 +184,7 @@ class App:
         return [side for name, side in self.calls if name == operation]
 
     async def sees(self, stage: Stage, reads_bp: int = 0) -> None:
+        await self.domain.ready()
         await until(lambda: (self.domain.route.stage, self.domain.route.reads_bp) == (stage, reads_bp), f"{stage}")
 
 
