@@ -7,8 +7,8 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from midflight.contracts.domain import (
+        Abandon,
         Answer,
-        Approval,
         Approve,
         Command,
         DomainReport,
@@ -22,11 +22,12 @@ with workflow.unsafe.imports_passed_through():
         SetPacing,
     )
     from midflight.core.phase import Phase, after
-    from workflows import commands
-    from workflows.move import Move, Parked, now_text
+    from workflows import commands, story
+    from workflows.acts import act
+    from workflows.move import Move, now_text
     from workflows.phases import RUNBOOK
     from workflows.rollback import roll_back
-    from workflows.steering import HistoryFull, Interrupted
+    from workflows.steering import HistoryFull, Interrupted, Parked
 
 REFUSED = "Refused"
 
@@ -45,10 +46,12 @@ class MigrateDomain:
         """Phase after phase until done; pauses, rollbacks, failures and a long history lead back into the loop."""
         if not self._state.spans:
             self._move.enter(Phase.PREPARE)
+        self._move.start_besides()
         self._move.tell()
-        while self._state.phase is not Phase.DONE:
+        while self._state.phase is not Phase.DONE and not self._state.abandoned:
             await self._one_phase()
-        await self._move.tail.stop()
+        await self._move.halt_besides()
+        self._move.tell()
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._report()
 
@@ -69,37 +72,40 @@ class MigrateDomain:
             self._park(_cause(failure))
 
     async def _ready(self) -> None:
-        """Wait while parked or paused; keep the tail going."""
+        """Wait while parked or paused; keep going what runs beside the phases."""
         state, steering = self._state, self._move.steering
         if state.parked:
-            await steering.until(lambda: not state.parked, "an operator: resume or rollback")
+            while not await steering.until(lambda: not state.parked, "an operator: resume or rollback", story.NAP):
+                self._move.check_history()
             steering.clear()
-        if state.tailing:
-            self._move.tail.start()
+            self._move.start_besides()
         await steering.ready()
         self._move.tell()
 
     def _park(self, problem: str) -> None:
-        """Stand still, with the tail running if it can, until an operator resumes or rolls back."""
+        """Stand still, with what runs beside the phases if it can, until an operator resumes or rolls back."""
         self._state.parked, self._state.problem = True, problem
-        self._state.gate = self._state.approval = None
+        self._state.gate, self._state.approvals = None, ()
         self._move.steering.failure = None
         self._move.tell(waiting_for="an operator: resume or rollback")
 
     async def _roll_back(self) -> None:
         rollback = self._state.rollback
         self._move.steering.clear()
-        if rollback is not None:
-            try:
-                await roll_back(self._move, rollback)
-            except FailureError as failure:
-                # Half undone: `resume` goes on undoing, never forward.
-                self._park(
-                    f"The rollback to {rollback.to} did not finish: {_cause(failure)}. `resume` goes on with it."
-                )
+        if rollback is None:
+            return
+        try:
+            await roll_back(self._move, rollback)
+        except HistoryFull:
+            await self._continue_as_new()
+        except Parked as reason:
+            self._park(str(reason))
+        except FailureError as failure:
+            # Half undone: `resume` goes on undoing, never forward.
+            self._park(f"The rollback to {rollback.to} did not finish: {_cause(failure)}. `resume` goes on with it.")
 
     async def _continue_as_new(self) -> None:
-        await self._move.tail.halt()
+        await self._move.halt_besides()
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._state.runs += 1
         workflow.continue_as_new(self._move.request.model_copy(update={"state": self._state}))
@@ -113,53 +119,19 @@ class MigrateDomain:
             quarantined=sum(c.quarantined for c in state.collections.values()),
             parity=state.parity,
             spans=tuple(state.spans),
+            abandoned=state.abandoned,
         )
 
     # --- what an operator says -------------------------------------------------------------------------------
 
     def _obey(self, command: Command) -> Answer:
-        """Decide, act, remember. Never raises: an error in a signal would end the whole move."""
+        """Decide, act, remember. Never raises."""
         answer = commands.decide(self._state, command)
         if answer.accepted and answer.message != commands.REPEATED:
-            self._act(command)
+            act(self._move, command)
         commands.log(self._state, command, answer, now_text())
         self._move.tell()
         return answer
-
-    def _act(self, command: Command) -> None:
-        state, steering = self._state, self._move.steering
-        match command:
-            case Pause():
-                state.pause = command
-                steering.pause()
-                self._move.tail.steering.pause()
-            case Resume():
-                state.pause, state.parked, state.problem = None, False, ""
-                steering.resume()
-                self._move.tail.steering.resume()
-                if state.rollback is not None:
-                    steering.stop()
-            case Approve():
-                state.approval = Approval(
-                    gate=command.gate,
-                    person=command.person,
-                    reason=command.reason,
-                    evidence_hash=command.evidence,
-                    at=now_text(),
-                )
-            case Reject():
-                state.approval = None
-                state.parked = True
-                state.problem = f"gate {command.gate} was rejected by {command.person}: {command.reason}"
-            case Rollback():
-                state.pause, state.parked, state.problem = None, False, ""
-                state.rollback = command
-                steering.resume()
-                self._move.tail.steering.resume()
-                steering.stop()
-            case SetPacing():
-                state.pacing = commands.new_pacing(state.pacing, command)
-                steering.renew()
 
     def _check(self, command: Command) -> None:
         answer = commands.decide(self._state, command)
@@ -189,6 +161,11 @@ class MigrateDomain:
     @workflow.signal(description="Take back everything since the beginning of a phase")
     def rollback(self, command: Rollback) -> None:
         """Roll back."""
+        self._obey(command)
+
+    @workflow.signal(description="Give up a move that stands still in prepare")
+    def abandon(self, command: Abandon) -> None:
+        """Abandon."""
         self._obey(command)
 
     @workflow.signal(description="Change rate, batch size or parallelism of the backfill")
@@ -221,6 +198,11 @@ class MigrateDomain:
         """Roll back, with an answer."""
         return self._obey(command)
 
+    @workflow.update(name="abandon_now", description="Abandon, with an answer")
+    def abandon_update(self, command: Abandon) -> Answer:
+        """Abandon, with an answer."""
+        return self._obey(command)
+
     @workflow.update(name="set_pacing_now", description="Set pacing, with an answer")
     def set_pacing_update(self, command: SetPacing) -> Answer:
         """Set pacing, with an answer."""
@@ -240,6 +222,10 @@ class MigrateDomain:
 
     @rollback_update.validator
     def _validate_rollback(self, command: Rollback) -> None:
+        self._check(command)
+
+    @abandon_update.validator
+    def _validate_abandon(self, command: Abandon) -> None:
         self._check(command)
 
     # --- what an operator reads ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -14,19 +15,15 @@ with workflow.unsafe.imports_passed_through():
     from activities.cutover import CutoverActivities
     from midflight.contracts.backfill import Steer
     from midflight.contracts.base import DomainRef
-    from midflight.contracts.cutover import Record, SetStage
+    from midflight.contracts.cutover import AwaitAcknowledged, Record, SetStage, Staged
     from midflight.contracts.domain import DomainState, MigrateRequest, PhaseSpan
     from midflight.core.phase import Phase, Stage
     from workflows import options, story
+    from workflows.beside import Beside, ReverseTail, Tail, Watch
     from workflows.steering import HistoryFull, Steering
-    from workflows.tail import Tail
 
 R = TypeVar("R")
 A = TypeVar("A")
-
-
-class Parked(Exception):
-    """Only an operator leads on: the reason is for people."""
 
 
 class Move:
@@ -39,12 +36,20 @@ class Move:
             domain=request.plan.domain, pacing=request.plan.pacing, started_by=request.started_by
         )
         self.steering = Steering(paused=self.state.pause is not None)
-        if self.state.rollback is not None:
-            self.steering.stop()  # it was asked for just before the move continued as new
-        self.tail = Tail(self)
+        if self.state.rollback is not None and not self.state.parked:
+            self.steering.stop()  # it was asked for, or under way, when the move continued as new
+        self.tail, self.reverse, self.watch = Tail(self), ReverseTail(self), Watch(self)
         self.story = story.Story()
-        self.held: dict[str, Any] = {}
-        """What the hold measured, for the audit trail once writes go on."""
+
+    @property
+    def besides(self) -> tuple[Beside, ...]:
+        """Everything that runs beside the phases."""
+        return (self.tail, self.reverse, self.watch)
+
+    @property
+    def still(self) -> bool:
+        """Whether nothing may be written now. A handover is never left standing: users wait for it."""
+        return self.steering.paused and not self.state.handing
 
     @property
     def ref(self) -> DomainRef:
@@ -57,13 +62,25 @@ class Move:
         """Run one short activity to its end."""
         return await workflow.execute_activity_method(method, argument, summary=summary, **policy)
 
+    async def undisturbed(
+        self, method: Callable[[Any, A], Any], argument: A, summary: str, policy: options.ActivityOptions
+    ) -> Any:
+        """Run one activity to its end, whatever is said meanwhile, also when this workflow is cancelled."""
+        handle = workflow.start_activity_method(method, argument, summary=summary, **policy)
+        try:
+            await workflow.wait_condition(handle.done)
+        except asyncio.CancelledError:
+            await workflow.wait_condition(handle.done)
+            raise
+        return await handle
+
     async def record(self, kind: str, person: str = "midflight", **details: Any) -> None:
         """Append to the audit trail."""
         request = Record(ref=self.ref, kind=kind, person=person, details=details)
         await self.call(CutoverActivities.record, request, f"record: {kind}", options.SHORT)
 
     async def set_stage(self, stage: Stage, reads_percent: float = 0.0, dark_percent: float = 0.0) -> None:
-        """Move the stage in the authority row, and remember it."""
+        """Move the stage in the authority row, and wait until the application obeys it."""
         request = SetStage(
             ref=self.ref,
             stage=stage,
@@ -71,9 +88,51 @@ class Move:
             dark_reads_bp=round(dark_percent * 100),
         )
         where = f" ({reads_percent:g} % of reads)" if stage is Stage.RAMP else ""
-        await self.call(CutoverActivities.set_stage, request, f"stage {stage}{where}", options.SHORT)
+        staged: Staged = await self.call(CutoverActivities.set_stage, request, f"stage {stage}{where}", options.SHORT)
         self.state.stage, self.state.reads_percent = stage, reads_percent
         self.tell()
+        await self.obeyed(staged)
+
+    async def obeyed(self, staged: Staged) -> None:
+        """Wait until no live instance of the application is late: never are three stages live at once."""
+        self.state.epoch, self.state.acknowledge_seconds = staged.epoch, staged.seconds
+        if staged.done:
+            return
+        self._tell_late(staged)
+        request = AwaitAcknowledged(
+            ref=self.ref,
+            revision=staged.revision,
+            within_seconds=options.ACKNOWLEDGED_WITHIN.total_seconds(),
+        )
+
+        def start() -> workflow.ActivityHandle[Staged]:
+            return workflow.start_activity_method(
+                CutoverActivities.acknowledged, request, summary="wait for late instances", **options.SLICE
+            )
+
+        await self.steering.work(start, self._tell_late)
+        self.tell(waiting_for="")
+
+    def _tell_late(self, staged: Staged) -> None:
+        if not staged.done:
+            self.tell(waiting_for=f"instances that do not obey the stage yet: {', '.join(staged.late)}")
+            self.check_history()
+
+    def steer_besides(self) -> None:
+        """What runs beside the phases stands still with the move."""
+        for beside in self.besides:
+            beside.steer()
+
+    def start_besides(self) -> None:
+        """Start again what belongs to this part of the move."""
+        for beside in self.besides:
+            if beside.wanted():
+                beside.start()
+
+    async def halt_besides(self) -> None:
+        """Nothing runs any more beside the phases; what is wanted is remembered."""
+        for beside in self.besides:
+            await beside.halt()
 
     def tell(self, waiting_for: str | None = None) -> None:
         """Bring everything an operator sees up to date."""
@@ -90,7 +149,8 @@ class Move:
             spans = [*spans[:-1], spans[-1].model_copy(update={"left": now})]
         self.state.spans = [*spans, PhaseSpan(phase=phase, entered=now)]
         self.state.phase = phase
-        self.state.gate = self.state.approval = None
+        self.state.gate = self.state.passed = None
+        self.state.approvals = ()
         self.tell(waiting_for="")
 
     def steer(self) -> Steer:

@@ -24,15 +24,10 @@ class ActivityOptions(TypedDict, total=False):
 PATIENT = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=1.5, maximum_interval=timedelta(seconds=10)
 )
-# In the cutover users are waiting: a step that does not succeed at once is undone.
-HASTY = RetryPolicy(
-    initial_interval=timedelta(milliseconds=100),
-    maximum_interval=timedelta(milliseconds=500),
-    maximum_attempts=3,
+# While users wait: a handover that lost its worker is looked after by the next attempt at once.
+AT_ONCE = RetryPolicy(
+    initial_interval=timedelta(milliseconds=100), backoff_coefficient=1.5, maximum_interval=timedelta(seconds=5)
 )
-
-# A wait with a deadline of its own: asked once.
-ONCE = RetryPolicy(maximum_attempts=1)
 
 SHORT: ActivityOptions = {"start_to_close_timeout": timedelta(minutes=5), "retry_policy": PATIENT}
 
@@ -58,16 +53,28 @@ LOOK_AGAIN: ActivityOptions = {
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 }
 
-CUTOVER_STEP: ActivityOptions = {"start_to_close_timeout": timedelta(seconds=15), "retry_policy": HASTY}
-DRAIN: ActivityOptions = {"start_to_close_timeout": timedelta(seconds=15), "retry_policy": ONCE}
+# The archive of a whole domain: long, and stopped by a pause or a rollback.
+ARCHIVE: ActivityOptions = {**BUILD, "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED}
 
-# The flip is never left half done: once asked for, it is asked for until it is answered. Repeating it is safe.
-FLIP: ActivityOptions = {"start_to_close_timeout": timedelta(seconds=30), "retry_policy": PATIENT}
 
+def handover(seconds: float) -> ActivityOptions:
+    """A handover of so many seconds: asked for until it answers, whatever happens to the worker meanwhile."""
+    return {
+        "start_to_close_timeout": timedelta(seconds=seconds) + HANDOVER_UNDOES_WITHIN,
+        "heartbeat_timeout": timedelta(seconds=2),
+        "retry_policy": AT_ONCE,
+    }
+
+
+HANDOVER_UNDOES_WITHIN = timedelta(minutes=2)
 GATE_LOOKS_FIRST = timedelta(seconds=2)
 GATE_LOOKS_AT_MOST = timedelta(seconds=60)
 EVIDENCE_KEEPS = timedelta(minutes=15)
 DRAIN_BEFORE_PARITY = timedelta(seconds=60)
-FEW_CHANGED = 500
-"""So few changed keys can be compared inside the hold."""
-CHANGED_PASSES = 5
+ACKNOWLEDGED_WITHIN = timedelta(seconds=30)
+"""So long one look at late instances takes."""
+DRAIN_BACK_WITHIN = timedelta(seconds=30)
+FEW_DIRTY = 100
+"""So few dirty keys are written back inside the hold."""
+BOTH_WITHIN = timedelta(hours=24)
+"""So long evidence keeps where two persons must approve: both approve the same."""

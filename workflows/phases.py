@@ -10,17 +10,20 @@ with workflow.unsafe.imports_passed_through():
     from activities.backfill import BackfillActivities
     from activities.cutover import CutoverActivities
     from activities.prepare import PrepareActivities
+    from activities.retire import RetireActivities
     from activities.tail import TailActivities
     from midflight.contracts.backfill import BackfillRequest, Constrained, Copied
+    from midflight.contracts.cutover import Staged
     from midflight.contracts.domain import CollectionProgress
     from midflight.contracts.prepare import Checked, PrepareRequest
+    from midflight.contracts.retire import Archive, ArchiveReport, Drop
     from midflight.core.phase import Phase, Stage
     from workflows import options
     from workflows.backfill import BackfillCollection
-    from workflows.cutover import cut_over, flip, undo
     from workflows.gatekeeper import pass_gate
-    from workflows.move import Move, Parked
-    from workflows.steering import together
+    from workflows.handover import forecast, hand_over
+    from workflows.move import Move
+    from workflows.steering import Parked, together
     from workflows.verify import check_parity
 
 
@@ -67,31 +70,35 @@ async def verify(move: Move) -> None:
 async def dark_read(move: Move) -> None:
     """The application compares a sample of its reads."""
     await pass_gate(move, "dark_read")
-    await move.set_stage(Stage.DARK_READ, dark_percent=move.plan.dark_reads.percent)
+    if move.state.soak_until is None:
+        await move.set_stage(Stage.DARK_READ, dark_percent=move.plan.dark_reads.percent)
     await _soak(move, move.plan.dark_reads.soak_seconds, "dark reads")
 
 
 async def ramp(move: Move) -> None:
-    """Reads move to the target, step by step."""
+    """Reads move to the target, step by step; a breach of the limits sets them back, at a gate or in a pause too."""
     if move.state.ramp_step == 0:
         await pass_gate(move, "ramp")
     steps = move.plan.ramp.steps
     while move.state.ramp_step < len(steps):
         percent = steps[move.state.ramp_step]
-        await move.set_stage(Stage.RAMP, reads_percent=percent, dark_percent=move.plan.dark_reads.percent)
+        if move.state.soak_until is None:
+            await move.watch.halt()  # two must not move the stage at a time
+            move.steering.check()
+            await move.set_stage(Stage.RAMP, reads_percent=percent, dark_percent=move.plan.dark_reads.percent)
+        move.watch.start()
         await _soak(move, move.plan.ramp.soak_seconds, f"soak at {percent:g} % of reads")
         move.state.ramp_step += 1
 
 
 async def cutover(move: Move) -> None:
-    """Hold, fence, drain, verify, flip; or undo."""
-    if not move.state.flipped:
-        if move.state.fenced or move.state.stage is Stage.HOLD:
-            await undo(move)  # an undo that did not finish: users come before gates
-        await pass_gate(move, "cutover")
-        await cut_over(move)
-    await flip(move)
-    await move.tail.stop()
+    """The target becomes the authority; or everything is as it was."""
+    if move.state.flipped:
+        return
+    if not move.state.handing:
+        move.watch.start()
+        await pass_gate(move, "cutover", forecast)
+    await hand_over(move)
 
 
 async def soak(move: Move) -> None:
@@ -100,17 +107,26 @@ async def soak(move: Move) -> None:
 
 
 async def retire(move: Move) -> None:
-    """The target alone; the source stays fenced."""
+    """The target alone; the source stays, fenced, and the way back with it, for the retention time."""
     await pass_gate(move, "retire")
-    await move.call(CutoverActivities.retire, move.ref, "stage target_only", options.SHORT)
-    move.state.stage = Stage.TARGET_ONLY
-    await move.call(TailActivities.forget, move.ref, "remove our marks from the source", options.SHORT)
+    await _target_only(move)
+    await _soak(move, move.plan.retention_seconds, "the end of the retention time; until then there is a way back")
 
 
 async def decommission(move: Move) -> None:
-    """The end of the move. The source's documents are left where they are, fenced."""
-    await pass_gate(move, "decommission")
-    await move.record("decommissioned")
+    """The end of the source: archived, read back, and dropped. Until the drop begins there is a way back."""
+    if not move.state.dropping:
+        await _target_only(move)
+        if move.state.archive is None:
+            move.state.archive = await _archive(move)
+        await pass_gate(move, "decommission")
+        await move.steering.ready()
+        move.state.dropping = True
+    await move.tail.stop()
+    assert move.state.archive is not None
+    request = Drop(ref=move.ref, archive=move.state.archive)
+    await move.call(RetireActivities.drop, request, "drop the source's collections and what is ours", options.BUILD)
+    await move.record("decommissioned", archive=move.state.archive.model_dump())
 
 
 RUNBOOK: dict[Phase, Callable[[Move], Awaitable[None]]] = {
@@ -138,6 +154,28 @@ async def _copy(move: Move, collection: str) -> None:
     progress = known.model_copy(update={"documents": copied.committed, "quarantined": copied.quarantined, "done": True})
     move.state.collections = {**move.state.collections, collection: progress}
     move.tell()
+
+
+async def _target_only(move: Move) -> None:
+    """The application no longer knows of the source; what it changes is still marked."""
+    if move.state.stage is not Stage.TARGET_ONLY:
+        staged: Staged = await move.call(CutoverActivities.retire, move.ref, "stage target_only", options.SHORT)
+        await move.obeyed(staged)
+        move.state.stage = Stage.TARGET_ONLY
+    await move.reverse.stop()
+
+
+async def _archive(move: Move) -> ArchiveReport:
+    move.tell(waiting_for="the archive of the source")
+
+    def start() -> workflow.ActivityHandle[ArchiveReport]:
+        return workflow.start_activity_method(
+            RetireActivities.archive, Archive(ref=move.ref), summary="archive, and read it back", **options.ARCHIVE
+        )
+
+    report = await move.steering.answer(start)
+    await move.record("archived", **report.model_dump())
+    return report
 
 
 async def _soak(move: Move, seconds: float, what: str) -> None:

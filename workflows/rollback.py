@@ -1,4 +1,4 @@
-"""Rollback: take back everything since the beginning of a phase, newest first. Only before the flip."""
+"""Rollback: take back everything since the beginning of a phase, newest first."""
 
 from __future__ import annotations
 
@@ -10,23 +10,34 @@ with workflow.unsafe.imports_passed_through():
     from midflight.contracts.cutover import Undo
     from midflight.contracts.domain import CollectionProgress, Rollback
     from midflight.contracts.parity import ParityReport
-    from midflight.core.phase import STAGE_OF, Phase, at_least, precedes
-    from workflows import cutover, options
+    from midflight.core.phase import STAGE_OF, Phase, Stage, at_least, precedes
+    from workflows import handover, options
     from workflows.move import Move
 
 
 async def roll_back(move: Move, rollback: Rollback) -> None:
     """Undo, then stand at the beginning of `rollback.to`, waiting to be resumed."""
-    came_from, to = move.state.phase, rollback.to
+    to = rollback.to
     move.tell(waiting_for=f"rolling back to {to}")
-    if came_from is Phase.CUTOVER:
-        await cutover.undo(move)
+    await move.watch.stop()
+    if move.state.handing == "over":
+        await handover.settle(move)
+    if move.state.flipped:
+        await handover.come_back(move)
+    came_from = move.state.phase
     if at_least(came_from, Phase.CAPTURE):
-        await move.set_stage(STAGE_OF[to])
+        await move.set_stage(
+            STAGE_OF[to],
+            reads_percent=handover.FULL if to is Phase.CUTOVER else 0.0,
+            # The gate of the ramp asks for dark reads made since the stage was set.
+            dark_percent=move.plan.dark_reads.percent if STAGE_OF[to] is Stage.RAMP else 0.0,
+        )
         await _undo_copy(move, to)
         await move.record("rolled_back", rollback.person, reason=rollback.reason, **{"from": came_from, "to": to})
     _forget(move, to)
     move.enter(to)
+    if to is Phase.CUTOVER:
+        move.watch.start()
     move.state.parked, move.state.problem, move.state.rollback = True, "", None
     move.tell(waiting_for="resume, after the rollback")
 
@@ -44,10 +55,10 @@ async def _undo_copy(move: Move, to: Phase) -> None:
 
 def _forget(move: Move, to: Phase) -> None:
     state = move.state
-    state.ramp_step, state.soak_until, state.reads_percent = 0, None, 0.0
-    state.gate = state.approval = state.evidence = None
+    state.ramp_step, state.soak_until, state.archive = 0, None, None
+    state.evidence = None
     if not precedes(Phase.BACKFILL, to):
-        state.parity = ParityReport()
+        state.parity, state.compared_token = ParityReport(), 0
         state.collections = {
             name: CollectionProgress(expected=known.expected) for name, known in state.collections.items()
         }

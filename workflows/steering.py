@@ -20,6 +20,10 @@ class Interrupted(Exception):
     """The operator rolls back: leave the phase."""
 
 
+class Parked(Exception):
+    """Only an operator leads on: the reason is for people."""
+
+
 class HistoryFull(Exception):
     """The history is long enough: leave the phase, continue as new, and come back to it."""
 
@@ -32,6 +36,7 @@ class Sliced(Protocol):
         """Whether nothing is left to do."""
 
 
+R = TypeVar("R")
 S = TypeVar("S", bound=Sliced)
 
 
@@ -46,8 +51,9 @@ class Steering:
 
     def pause(self) -> None:
         """Stop what runs; nothing starts until `resume`."""
-        self.paused = True
-        self.turn += 1
+        if not self.paused:
+            self.paused = True
+            self.turn += 1
 
     def resume(self) -> None:
         """Go on; what runs is left alone."""
@@ -111,7 +117,18 @@ class Steering:
                 _check_cancelled()
                 self.check()
 
-    async def _slice(self, start: Callable[[], workflow.ActivityHandle[S]]) -> S | None:
+    async def answer(self, start: Callable[[], workflow.ActivityHandle[R]]) -> R:
+        """Run work that answers once, at its end; a pause cancels it, and it is started again afterwards."""
+        result = None
+        while result is None:
+            await self.ready()
+            result = await self._slice(start)
+            if result is None:
+                _check_cancelled()
+                self.check()
+        return result
+
+    async def _slice(self, start: Callable[[], workflow.ActivityHandle[R]]) -> R | None:
         turn, handle = self.turn, start()
         try:
             await workflow.wait_condition(lambda: handle.done() or self.turn != turn)
@@ -144,7 +161,7 @@ async def together(works: Iterable[Awaitable[None]]) -> None:
             raise outcome
 
 
-async def _result(handle: workflow.ActivityHandle[S]) -> S | None:
+async def _result(handle: workflow.ActivityHandle[R]) -> R | None:
     """None if it was cancelled before any worker had it."""
     try:
         return await handle

@@ -53,6 +53,8 @@ def state_of(state: DomainState) -> State:
     """The one word for how the move is doing."""
     if state.phase is Phase.DONE:
         return "done"
+    if state.abandoned:
+        return "abandoned"
     if state.pause is not None:
         return "paused"
     if state.parked:
@@ -89,7 +91,14 @@ def details_of(state: DomainState) -> str:
     if state.gate is not None:
         lines += ["", f"### Gate {state.gate.gate}", "", f"- **evidence** `{state.gate.evidence_hash}`"]
         lines += [f"- {reason}" for reason in state.gate.reasons]
+        lines += [f"- **approved by** {person}" for person in state.gate.approved_by]
+        lines += _forecast(state)
     return "\n".join(lines)
+
+
+def _forecast(state: DomainState) -> list[str]:
+    seconds = state.evidence.hold_forecast_seconds if state.evidence else None
+    return [] if seconds is None else [f"- **writes would wait** about {seconds * 1000:,.0f} ms"]
 
 
 def nap(seconds: float) -> timedelta:

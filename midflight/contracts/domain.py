@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from midflight.contracts.base import Contract
 from midflight.contracts.parity import ParityReport
 from midflight.contracts.prepare import FindingView
+from midflight.contracts.retire import ArchiveReport
 from midflight.core.gates import Evidence
 from midflight.core.phase import Phase, Stage
 from midflight.core.plan import DailyWindow, GateName, Pacing, Plan
 
-State = Literal["running", "paused", "waiting", "attention", "rolled_back", "done"]
+State = Literal["running", "paused", "waiting", "attention", "rolled_back", "done", "abandoned"]
+Handover = Literal["", "over", "back"]
 LOG_LENGTH = 50
 
 
@@ -30,7 +32,9 @@ class Pause(Command):
 
 
 class Resume(Command):
-    """Go on: after a pause, a rollback, a rejection or a failure."""
+    """Go on: after a pause, a rollback, a rejection or a failure. `withdraw` gives up a way back that is parked."""
+
+    withdraw: bool = False
 
 
 class Approve(Command):
@@ -50,6 +54,10 @@ class Rollback(Command):
     """Take back everything since the beginning of phase `to`, then wait to be resumed."""
 
     to: Phase
+
+
+class Abandon(Command):
+    """Give up a move that is parked in `prepare`: the workflow ends."""
 
 
 class SetPacing(Command):
@@ -97,6 +105,9 @@ class GateView(Contract):
     evidence_hash: str
     reasons: tuple[str, ...] = ()
     needs_approval: bool = False
+    persons: int = 1
+    """How many different persons must approve."""
+    approved_by: tuple[str, ...] = ()
 
 
 class Approval(Contract):
@@ -139,21 +150,40 @@ class DomainState(BaseModel):
     parked: bool = False
     """True when only `resume` or `rollback` leads on: after a failure, a rejection or a rollback."""
     gate: GateView | None = None
-    approval: Approval | None = None
+    approvals: tuple[Approval, ...] = ()
+    passed: GateName | None = None
+    """The gate that was passed in this phase: an interruption does not ask for it again."""
     findings: tuple[FindingView, ...] = ()
     collections: dict[str, CollectionProgress] = {}
     parity: ParityReport = ParityReport()
     parity_runs: int = 0
     tailing: bool = False
-    fenced: bool = False
+    tailing_back: bool = False
+    watching: bool = False
+    epoch: int = 0
+    """The epoch as the ledger answered it last: what a handover must find unchanged."""
+    acknowledge_seconds: float = 0.0
+    """What the application's instances needed for the last change of stage."""
+    compared_token: int = 0
+    """Every guard row up to it has been compared, as the rehearsal of the cutover found."""
+    handing: Handover = ""
+    """Set while a handover is asked for and not answered: then only the ledger knows who is in charge."""
     flipped: bool = False
-    """True from the moment the flip is asked for: then only the ledger knows, and nothing is undone any more."""
-    flip_epoch: int = 0
+    """Whether the target is the authority, as the handover answered."""
+    archive: ArchiveReport | None = None
+    dropping: bool = False
+    """True from the moment the drop is asked for: there is no way back any more."""
+    abandoned: bool = False
     evidence: Evidence | None = None
     started_by: str = ""
     spans: list[PhaseSpan] = []
     log: list[LogEntry] = []
     runs: int = 1
+
+    @property
+    def approval(self) -> Approval | None:
+        """The newest approval of the gate that waits."""
+        return self.approvals[-1] if self.approvals else None
 
 
 class MigrateRequest(Contract):
@@ -184,3 +214,4 @@ class DomainReport(Contract):
     quarantined: int = 0
     parity: ParityReport = ParityReport()
     spans: tuple[PhaseSpan, ...] = ()
+    abandoned: bool = False

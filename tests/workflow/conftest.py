@@ -12,8 +12,17 @@ import pytest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
-from midflight.contracts.domain import DomainReport, DomainStatus, MigrateRequest
-from midflight.core.plan import CollectionMap, DarkReads, Pacing, Plan, Ramp, SourcePlace, TargetPlace
+from midflight.contracts.domain import (
+    Answer,
+    Approve,
+    DomainReport,
+    DomainStatus,
+    MigrateRequest,
+    Resume,
+    Rollback,
+)
+from midflight.core.phase import Phase
+from midflight.core.plan import CollectionMap, DarkReads, GateName, Pacing, Plan, Ramp, SourcePlace, TargetPlace
 from tests.workflow.fakes import World
 from workflows.client import connect
 from workflows.domain import MigrateDomain
@@ -33,6 +42,7 @@ def make_plan(**changes: object) -> Plan:
         dark_reads=DarkReads(soak_seconds=0),
         ramp=Ramp(steps=(10, 100), soak_seconds=0),
         soak_seconds=0,
+        retention_seconds=0,
         approvals=(),
     )
     return plan.model_copy(update=changes)
@@ -57,6 +67,25 @@ class Stage:
         )
         self.started.append(handle)
         return handle
+
+    async def approve(self, handle: Handle, gate: GateName, person: str = "ann") -> Answer:
+        """Approve the evidence that the gate shows, once it waits for that."""
+        status = await self.until(handle, lambda s: s.state.gate is not None and s.state.gate.needs_approval)
+        assert status.state.gate is not None
+        command = Approve(person=person, reason="seen", gate=gate, evidence=status.state.gate.evidence_hash)
+        return await handle.execute_update(MigrateDomain.approve_update, command)
+
+    async def parked(self, handle: Handle) -> str:
+        """The problem, once the move is parked with one."""
+        return (await self.until(handle, lambda s: s.state.state == "attention")).state.problem
+
+    async def resume(self, handle: Handle, **more: object) -> None:
+        """Say it, and be obeyed."""
+        await handle.execute_update(MigrateDomain.resume_update, Resume(person="ann", **more))
+
+    async def roll_back(self, handle: Handle, to: Phase) -> None:
+        """Say it, and be accepted."""
+        await handle.execute_update(MigrateDomain.rollback_update, Rollback(person="ann", to=to, reason="a drill"))
 
     async def until(self, handle: Handle, condition: Callable[[DomainStatus], bool]) -> DomainStatus:
         """Ask until the status is as wanted; the test's own time limit ends a wait in vain."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from temporalio import activity
@@ -11,11 +12,22 @@ from temporalio.exceptions import ApplicationError
 
 from midflight.contracts.backfill import Constrained, Copied, CopyPartition, Partitioned, PlanPartitions
 from midflight.contracts.base import DomainRef
-from midflight.contracts.cutover import Fence, Flip, Flipped, Record, SetStage, Undo
+from midflight.contracts.cutover import (
+    AwaitAcknowledged,
+    HandBack,
+    HandedOver,
+    HandOver,
+    Record,
+    Rehearse,
+    Rehearsed,
+    SetStage,
+    Staged,
+    Undo,
+    Watched,
+    WatchReads,
+)
 from midflight.contracts.parity import (
     BeginParity,
-    ChangedChecked,
-    CheckChanged,
     Compared,
     CompareRange,
     FinishParity,
@@ -24,7 +36,9 @@ from midflight.contracts.parity import (
     Rechecked,
 )
 from midflight.contracts.prepare import Checked, FindingView, PrepareRequest
-from midflight.contracts.tail import Drain, Drained, Follow, Followed
+from midflight.contracts.retire import Archive, ArchivedCollection, ArchiveReport, Drop
+from midflight.contracts.reverse import DrainBack, DrainedBack, FollowBack, FollowedBack
+from midflight.contracts.tail import Follow, Followed
 from midflight.core.gates import Evidence
 
 GOOD = Evidence(
@@ -41,6 +55,8 @@ GOOD = Evidence(
 
 
 BEAT_SECONDS = 0.05
+ALWAYS = asyncio.Event()
+ALWAYS.set()
 
 
 class World:
@@ -52,18 +68,40 @@ class World:
         self.records: list[Record] = []
         self.findings: tuple[FindingView, ...] = (FindingView(check="source: reachable", ok=True),)
         self.evidence = GOOD
-        self.drain_fails = False
-        self.flip_fails = False
+        self.epoch = 1
+        self.authority = "source"
+        self.late: tuple[str, ...] = ()
+        """Instances that do not obey; emptied, they do."""
+        self.refusal = ""
+        """Why handovers are undone."""
+        self.refused_back = 0
+        self.handover_fails = False
+        self.let_hand = asyncio.Event()
+        self.let_hand.set()
+        self.breaches: tuple[str, ...] = ()
+        self.watching = 0
+        self.watched_when_staged = 0
+        self.following_back = 0
+        self.pending = 0
+        self.let_archive = asyncio.Event()
+        self.let_archive.set()
+        self.drop_fails = False
         self.forget_fails = False
         self.let_gather = asyncio.Event()
         self.let_gather.set()
         self.follow_fails: str | None = None
+        self.let_follow = asyncio.Event()
+        """Cleared: the tail ends, and fails if it was told to."""
+        self.let_follow.set()
         self.copying = asyncio.Event()
         self.let_copy = asyncio.Event()
         self.let_copy.set()
         self.following = 0
         self.copies = 0
         self.at_work_when_undone = 0
+        self.at_work_when_handed = (0, 0, 0)
+        """Watches, tails and reverse tails that ran beside the last handover."""
+        self.at_work_when_dropped = 0
         self.mismatches = 0
         self.slow_to_stop = 0.0
 
@@ -118,25 +156,31 @@ class World:
     @activity.defn
     async def follow(self, request: Follow) -> Followed:
         self.calls.append("follow")
-        if self.follow_fails:
-            raise ApplicationError(self.follow_fails, type="PositionLost", non_retryable=True)
         self.following += 1
         try:
-            while self.stages[-1:] != ["target"]:
-                activity.heartbeat({})
-                await asyncio.sleep(BEAT_SECONDS)
-        except asyncio.CancelledError:
-            return Followed(done=False)
+            await _until_cancelled(self.let_follow)
         finally:
             self.following -= 1
-        return Followed(done=True)
+        if self.follow_fails:
+            raise ApplicationError(self.follow_fails, type="PositionLost", non_retryable=True)
+        return Followed(done=False)
 
     @activity.defn
-    async def drain(self, request: Drain) -> Drained:
-        self.calls.append("drain")
-        if self.drain_fails:
-            raise ApplicationError("the tail is late", type="DrainTimeout")
-        return Drained(mark=1, seconds=0.01)
+    async def follow_back(self, request: FollowBack) -> FollowedBack:
+        self.calls.append("follow_back")
+        self.following_back += 1
+        try:
+            await _until_cancelled(ALWAYS)
+        finally:
+            self.following_back -= 1
+        return FollowedBack(done=False)
+
+    @activity.defn
+    async def drain_back(self, request: DrainBack) -> DrainedBack:
+        self.calls.append("drain_back")
+        assert self.following_back, "nobody writes back"
+        pending, self.pending = self.pending, max(0, self.pending - 1_000)
+        return DrainedBack(pending=pending + self.refused_back, refused=self.refused_back, seconds=0.01)
 
     @activity.defn
     async def forget(self, ref: DomainRef) -> None:
@@ -164,15 +208,92 @@ class World:
         self.calls.append("finish_parity")
 
     @activity.defn
-    async def check_changed(self, request: CheckChanged) -> ChangedChecked:
-        self.calls.append("check_changed")
-        return ChangedChecked(compared=3, mismatches=0, token=request.token + 1)
+    async def set_stage(self, request: SetStage) -> Staged:
+        self.calls.append("set_stage")
+        self.watched_when_staged += self.watching
+        self.stages.append(request.stage.value + (f":{request.reads_bp}" if request.stage == "ramp" else ""))
+        return self._staged()
 
     @activity.defn
-    async def set_stage(self, request: SetStage) -> int:
-        self.calls.append("set_stage")
-        self.stages.append(request.stage.value + (f":{request.reads_bp}" if request.stage == "ramp" else ""))
-        return 1
+    async def acknowledged(self, request: AwaitAcknowledged) -> Staged:
+        self.calls.append("acknowledged")
+        assert request.revision == len(self.stages)
+        with suppress(asyncio.CancelledError):
+            while self.late:
+                activity.heartbeat({})
+                await asyncio.sleep(BEAT_SECONDS)
+        return self._staged()
+
+    @activity.defn
+    async def watch_reads(self, request: WatchReads) -> Watched:
+        self.calls.append("watch_reads")
+        self.watching += 1
+        try:
+            while not self.breaches:
+                activity.heartbeat({})
+                await asyncio.sleep(BEAT_SECONDS)
+        except asyncio.CancelledError:
+            return Watched(done=False)
+        finally:
+            self.watching -= 1
+        breaches, self.breaches = self.breaches, ()
+        self.stages.append("set_back")
+        return Watched(done=False, breaches=breaches)
+
+    @activity.defn
+    async def rehearse(self, request: Rehearse) -> Rehearsed:
+        self.calls.append("rehearse")
+        return Rehearsed(forecast_seconds=0.25, steps={"drain": 0.2}, token=request.token + 1)
+
+    @activity.defn
+    async def hand_over(self, request: HandOver) -> HandedOver:
+        return await self._hand("hand_over", request, "target")
+
+    @activity.defn
+    async def hand_back(self, request: HandBack) -> HandedOver:
+        return await self._hand("hand_back", request, "source")
+
+    async def _hand(self, name: str, request: HandOver | HandBack, to: str) -> HandedOver:
+        """As the ledger would have it: who asks again after an answer that was lost hears of the same handover."""
+        self.calls.append(name)
+        self.at_work_when_handed = (self.watching, self.following, self.following_back)
+        while not self.let_hand.is_set():
+            activity.heartbeat({})
+            await asyncio.sleep(BEAT_SECONDS)
+        if self.handover_fails:
+            raise ApplicationError("the ledger refuses", type="TargetRefused", non_retryable=True)
+        if self.refusal:
+            return HandedOver(done=False, epoch=self.epoch, reason=self.refusal, late=self.late, seconds=0.2)
+        if self.authority != to:
+            assert request.epoch == self.epoch
+            self.authority, self.epoch = to, self.epoch + 1
+            self.stages.append("target" if to == "target" else "ramp:10000")
+        return HandedOver(done=True, epoch=self.epoch, seconds=0.2, steps={"drain": 0.1})
+
+    @activity.defn
+    async def undo_handover(self, ref: DomainRef) -> None:
+        self.calls.append("undo_handover")
+        if self.authority == "target":
+            raise ApplicationError("the target is the authority", type="AuthorityMoved", non_retryable=True)
+
+    @activity.defn
+    async def archive(self, request: Archive) -> ArchiveReport:
+        self.calls.append("archive")
+        while not self.let_archive.is_set():
+            activity.heartbeat({})
+            await asyncio.sleep(BEAT_SECONDS)
+        one = ArchivedCollection(collection="members", documents=30, size=300, digest="d" * 64)
+        return ArchiveReport(folder="members-1", collections=(one,))
+
+    @activity.defn
+    async def drop(self, request: Drop) -> None:
+        self.calls.append("drop")
+        self.at_work_when_dropped = self.following + self.following_back
+        if self.drop_fails:
+            raise ApplicationError("the archive does not read back", type="SourceRefused", non_retryable=True)
+
+    def _staged(self) -> Staged:
+        return Staged(epoch=self.epoch, revision=len(self.stages), late=self.late)
 
     @activity.defn
     async def gather_evidence(self, ref: DomainRef) -> Evidence:
@@ -185,29 +306,23 @@ class World:
         self.records.append(request)
 
     @activity.defn
-    async def raise_fence(self, request: Fence) -> None:
-        self.calls.append("raise_fence")
-
-    @activity.defn
-    async def lower_fence(self, request: Fence) -> None:
-        self.calls.append("lower_fence")
-
-    @activity.defn
-    async def flip(self, request: Flip) -> Flipped:
-        self.calls.append("flip")
-        if self.flip_fails:
-            raise ApplicationError("the ledger refuses", type="TargetRefused", non_retryable=True)
-        self.stages.append("target")
-        return Flipped(epoch=request.epoch + 1)
-
-    @activity.defn
     async def undo(self, request: Undo) -> None:
+        self.epoch += request.forget_copy
         self.calls.append("undo:copy" if request.forget_copy else "undo:partitions")
         self.at_work_when_undone = self.copies + self.following
 
     @activity.defn
-    async def retire(self, ref: DomainRef) -> None:
+    async def retire(self, ref: DomainRef) -> Staged:
         self.calls.append("retire")
+        self.stages.append("target_only")
+        return self._staged()
+
+
+async def _until_cancelled(going: asyncio.Event) -> None:
+    with suppress(asyncio.CancelledError):
+        while going.is_set():
+            activity.heartbeat({})
+            await asyncio.sleep(BEAT_SECONDS)
 
 
 ACTIVITY = "__temporal_activity_definition"
