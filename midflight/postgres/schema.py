@@ -44,6 +44,11 @@ _KEY_VALID = sql.SQL(
 )
 
 
+def ledger_statements() -> str:
+    """The SQL that creates the ledger, or brings an older one to our version."""
+    return files("midflight.postgres").joinpath("schema.sql").read_text(encoding="utf-8")
+
+
 class PostgresSchema:
     """Implements `midflight.ports.Schema`."""
 
@@ -65,8 +70,7 @@ class PostgresSchema:
                 return
             await connection.execute(_ONE_AT_A_TIME)
             if not await _is_current(connection):
-                statements = files("midflight.postgres").joinpath("schema.sql").read_text(encoding="utf-8")
-                await connection.execute(statements.encode())
+                await connection.execute(ledger_statements().encode())
 
     async def create_tables(self, plan: Plan) -> None:
         """Create what is missing, check what is there (TargetNotOurs), record all as ours, and fence it.
