@@ -9,7 +9,7 @@ COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/nul
   --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench bench-gateway lock clean
 
 demo: $(READY)  ## four live domains move while a writer keeps writing (KEEP=1 leaves all running)
 	@$(BIN)/python -m starter demo $(if $(KEEP),--keep)
@@ -25,6 +25,9 @@ check: $(READY)  ## lint, format, types, import rules
 
 bench: $(READY)  ## throughput of the backfill
 	@$(BIN)/python -m benchmarks.backfill
+
+bench-gateway: $(READY)  ## what the application's library adds to a read and a write, in each stage
+	@$(BIN)/python -m benchmarks.gateway
 
 lock: $(READY)  ## write both lock files anew from pyproject.toml
 	@$(COMPILE) --all-extras -o requirements.lock pyproject.toml

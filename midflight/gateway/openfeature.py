@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.event import ProviderEventDetails
@@ -168,7 +168,9 @@ def _shown(route: Route, value: Any, default: T, kind: type) -> FlagResolutionDe
         "epoch": route.epoch,
         "revision": route.revision,
     }
-    return FlagResolutionDetails(value=value, reason=Reason.STATIC, variant=str(route.stage), flag_metadata=facts)
+    return FlagResolutionDetails(
+        value=cast("T", value), reason=Reason.STATIC, variant=str(route.stage), flag_metadata=facts
+    )
 
 
 def _default(default: T, code: ErrorCode, message: str) -> FlagResolutionDetails[T]:
