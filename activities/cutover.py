@@ -108,10 +108,12 @@ class CutoverActivities:
                 await work.target.ledger.reset_partitions(request.ref.domain)
 
     @activity.defn
-    async def retire(self, ref: DomainRef) -> None:
-        """The target alone: stage `target_only`."""
-        async with self._stores.target(ref.target_store) as target:
+    async def retire(self, ref: DomainRef) -> Staged:
+        """The target alone: stage `target_only`; then as `set_stage`."""
+        async with self._stores.target(ref.target_store) as target, beating(ref.domain, "retire"):
             await target.ledger.retire(ref.domain)
+            row = await target.ledger.authority(ref.domain)
+            return await _staged(target, ref.domain, row, ACKNOWLEDGE_SECONDS)
 
 
 def _first() -> bool:

@@ -11,20 +11,21 @@ from __future__ import annotations
 import asyncio
 
 from midflight.attempt import Attempt, Missed, lower_fence, moved, names, stands
-from midflight.clock import seconds
+from midflight.clock import nap, seconds
 from midflight.comparing import changed_keys, differing
 from midflight.contracts.cutover import HandBack, HandedOver, HandOver
 from midflight.core.phase import Stage
 from midflight.core.routing import BUCKETS, Side
 from midflight.errors import AuthorityMoved, MidflightError, TargetUnavailable
 from midflight.records import AuthorityRow
-from midflight.reverse import drained_back
+from midflight.reverse import drained_back, write_back_all
 from midflight.sync import Bridge
 from midflight.waiting import drained, to_the_end, within
 
 LOOK_FIRST_SECONDS = 60.0
 """Before the hold nobody waits."""
 UNDO_SECONDS = 5.0
+AGAIN_SECONDS = 0.2
 FEW_DIRTY = 100
 """So few dirty keys are written back while writes are held."""
 
@@ -163,17 +164,21 @@ class _Over(Attempt):
             raise Missed(f"somebody lowered the fence of {', '.join(sorted(missing))}")
 
     async def _taken_back(self) -> AuthorityRow:
-        """Undo, unless the flip has happened, which only the ledger knows."""
-        try:
-            return await within(take_back(self.bridge, self._revision), UNDO_SECONDS)
-        except (TimeoutError, TargetUnavailable):
-            # Nobody can have flipped what was never asked for. An attempt that slept may have a successor, though.
-            if not self._flip_asked and seconds() - self.began < self.limit + 2 * UNDO_SECONDS:
-                await lower_fence(self.bridge)
-            raise TargetUnavailable(
-                f"The stores did not answer while the handover of {self.bridge.plan.domain} was undone.",
-                next_step="Ask again: the ledger says what became of it.",
-            ) from None
+        """Undo, unless the flip has happened, which only the ledger knows: TargetUnavailable while it does not answer."""
+        began = seconds()
+        while True:
+            try:
+                return await within(take_back(self.bridge, self._revision), UNDO_SECONDS)
+            except (TimeoutError, TargetUnavailable):
+                # Nobody can have flipped what was never asked for. An attempt that slept may have a successor, though.
+                if not self._flip_asked and began - self.began < self.limit + UNDO_SECONDS:
+                    await lower_fence(self.bridge)
+            if seconds() - began > UNDO_SECONDS:
+                raise TargetUnavailable(
+                    f"The stores did not answer while the handover of {self.bridge.plan.domain} was undone.",
+                    next_step="Ask again: the ledger says what became of it.",
+                )
+            await nap(AGAIN_SECONDS)
 
 
 class _Back(Attempt):
@@ -205,6 +210,7 @@ class _Back(Attempt):
         """What needs no hold: what was refused may be accepted by now, and most of what is dirty is written back."""
         await self.bridge.target.reverse.retry_refused(self.bridge.plan.domain)
         await drained(self.bridge, self.limit)
+        await write_back_all(self.bridge)
         await self._drain_dirty(LOOK_FIRST_SECONDS / 2, FEW_DIRTY)
 
     async def _flip_back(self) -> AuthorityRow:
