@@ -10,6 +10,7 @@ from random import uniform
 
 from midflight.clock import seconds
 from midflight.core.plan import Plan
+from midflight.core.routing import Route
 from midflight.errors import MidflightError
 from midflight.gateway.links import Link
 from midflight.gateway.policy import Policy
@@ -103,18 +104,19 @@ class Poller:
         self.problem = (
             "" if len(routes) == len(beats) else f"the ledger does not know {', '.join(beats - routes.keys())}"
         )
+        # Nobody gets a route before there is a plan: without it the fence of the source could not be looked at.
+        await self._read_plans(target, [route for name, route in routes.items() if name not in self.plans])
         again = [standings[name].adopt(route, asked_at, lease) for name, route in routes.items()]
         if not any(again):
-            await self._read_plans(target, list(standings.values()))
+            await self._read_plans(target, list(routes.values()))
         return any(again)
 
-    async def _read_plans(self, target: Target, standings: list[Standing]) -> None:
+    async def _read_plans(self, target: Target, routes: list[Route]) -> None:
         """A plan may be replaced while a domain is off; every stage after that has another revision."""
-        for standing in standings:
-            known, route = self.plans.get(standing.domain), standing.route
-            if route is not None and (known is None or known.revision != route.revision):
-                plan = await target.ledger.plan(standing.domain)
-                self.plans[standing.domain] = PlanInForce(plan, route.revision)
+        for route in routes:
+            known = self.plans.get(route.domain)
+            if known is None or known.revision != route.revision:
+                self.plans[route.domain] = PlanInForce(await target.ledger.plan(route.domain), route.revision)
 
     async def _pause(self) -> None:
         """Until it is time, the application wakes us, or the ledger says that a route has changed."""
