@@ -122,6 +122,16 @@ def _view(place: str, validation: Mapping[str, Any] | None, standing: Mapping[st
     return FenceView(place, (INSERTS, UPDATES), (DELETES, BYPASSING), detail)
 
 
+def without_fence(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A collection's options as they are, or will be, without our fence."""
+    memory = _memory(_validation(options))
+    if memory is None:
+        return dict(options)
+    kept = {name: each for name, each in options.items() if name not in DEFAULTS}
+    before = _validation_in(memory)
+    return {**kept, **(before if before["validator"] else {})}
+
+
 def _validation(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options.get(name, default) for name, default in DEFAULTS.items()}
 
