@@ -141,7 +141,10 @@ class _Writer:
             " returning guard.key, guard.xmax = 0 as fresh"
             "), accepted as ("
             " insert into {accepted} (key, row_key, kind, fresh)"
-            " select key, row_key, kind, fresh from passed join {keys} using (key)"
+            # What the application wrote while the target was in charge has rows, but no guard row yet.
+            " select key, row_key, kind, fresh and not exists (select from midflight.dirty as d"
+            " where d.collection_id = %(collection_id)s and d.row_key = k.row_key::text collate \"default\")"
+            " from passed join {keys} as k using (key)"
             " returning kind, fresh"
             ") select count(*) filter (where kind = {live}), count(*) filter (where kind = {absent}),"
             " count(*) filter (where kind = {refused}), count(*) filter (where fresh),"
