@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 from midflight.gateway.links import Link
 from midflight.gateway.observing import Observations, ReadObserver
@@ -27,7 +29,7 @@ class Publisher:
         """Publish until cancelled."""
         while True:
             await asyncio.sleep(self._policy.publish_seconds)
-            await self._publish()
+            await _to_its_end(self._publish())
 
     async def close(self) -> None:
         """Publish what is left, and close. Call it after `run` has ended."""
@@ -48,3 +50,13 @@ class Publisher:
 
     async def _send(self, news: Observations, target: Target) -> None:
         await target.registry.publish(news.domain, self._instance, news.reports, news.mismatches)
+
+
+async def _to_its_end(publishing: Coroutine[Any, Any, None]) -> None:
+    """Cut in the middle, it could have been committed and be given back as well: everything would count twice."""
+    task = asyncio.ensure_future(publishing)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
