@@ -26,7 +26,8 @@ grant usage on sequence midflight.clock to loyalty_app;
 grant select on midflight.version, midflight.domains, midflight.collections, midflight.positions to loyalty_app;
 -- To lock the authority row FOR SHARE, PostgreSQL asks for the right to update some column: one that decides nothing.
 grant update (updated_at) on midflight.domains to loyalty_app;
--- Shadow writes: guard rows, and the quarantine for what a table does not take.
+-- Shadow writes: guard rows, a look at the dirty marks, and the quarantine for what a table does not take.
+grant select on midflight.dirty to loyalty_app;
 grant select, insert, update on midflight.guards to loyalty_app;
 grant select, insert, update, delete on midflight.quarantine to loyalty_app;
 -- Leases and acknowledgements, and what reads showed.
