@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 from pymongo.errors import WriteError
 
@@ -69,7 +71,8 @@ async def test_the_flip_waits_until_a_late_tail_has_passed_every_accepted_write(
             approval = asyncio.create_task(approve(handle, "cutover"))
             written = await write_until_fenced(shop)
             await approval
-            await handle.result()
+            await until_status(handle, lambda s: s.state.flipped, "the flip")
+            await handle.terminate()
     assert written > 0
     assert versions(rig)["1"] == written
     assert rig.query("select authority, epoch from midflight.domains") == [("target", 2)]
@@ -118,3 +121,35 @@ async def test_the_validator_that_was_there_is_put_back_when_a_cutover_is_undone
             assert options.get("validator", {}) == validator
             late.seconds = 0.0
             await handle.terminate()
+
+
+@pytest.mark.slow
+async def test_a_worker_killed_in_the_hold_is_found_out_and_the_cutover_undone(rig: Rig) -> None:
+    """kill -9 between fence and flip: the next attempt opens the source again within seconds, and says so."""
+    with rig.source() as shop:
+        rig.start_worker()
+        handle = await at_the_cutover(rig, shop)
+        await asyncio.to_thread(slow_applies, rig)
+        writing = asyncio.create_task(write_until_fenced(shop))
+        await approve(handle, "cutover")
+        await writing
+        rig.kill_workers()
+        assert rig.query("select stage, authority from midflight.domains") == [("hold", "source")]
+        killed = time.monotonic()
+        rig.start_worker()
+        status = await until_status(handle, lambda s: s.state.state == "attention", "the undone cutover")
+        assert "an earlier attempt ended before its flip, and was undone" in status.state.problem
+        assert rig.query("select stage, authority, epoch from midflight.domains") == [("ramp", "source", 1)]
+        shop.orders.update_one({"_id": 1}, {"$set": {"version": 77}})
+        print(f"\nundone {time.monotonic() - killed:.1f} s after the kill")
+        await handle.terminate()
+
+
+def slow_applies(rig: Rig) -> None:
+    """From now on every apply takes more than a second."""
+    with psycopg.connect(rig.postgres_dsn, autocommit=True) as connection:
+        connection.execute(
+            "create function slow() returns trigger language plpgsql as"
+            " $$ begin perform pg_sleep(1.5); return new; end $$"
+        )
+        connection.execute("create trigger slow before insert or update on shop.orders execute function slow()")
