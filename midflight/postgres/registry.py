@@ -39,7 +39,11 @@ _POLL = sql.SQL(
     """
 )
 _LISTEN = sql.SQL("listen midflight")
-_LEAVE = sql.SQL("delete from midflight.instances where domain = %s and instance = %s")
+# Who leaves takes along those that never could.
+_LEAVE = sql.SQL(
+    "delete from midflight.instances"
+    " where domain = %s and (instance = %s or lease_until < clock_timestamp() - interval '1 day')"
+)
 _INSTANCES = sql.SQL(
     "select instance, seen_revision, oldest_revision, oldest_seconds,"
     " extract(epoch from lease_until - clock_timestamp())::float8,"

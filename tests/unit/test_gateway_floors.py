@@ -1,0 +1,114 @@
+"""What the target may not have yet: entities that are behind, marks, and the tokens of contexts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from midflight.core.phase import Stage
+from midflight.core.routing import Route, Side
+from midflight.errors import SourceUnavailable
+from midflight.gateway import floors as module
+from midflight.gateway.floors import MANY, Floor, Floors, Level, above
+
+
+def route(mark: int = 0, epoch: int = 1) -> Route:
+    return Route("shop", Side.SOURCE, epoch, 1, False, Stage.RAMP, 0, 0, mark)
+
+
+class Marks:
+    """The source's marks: 10, 11, ... Each may be held back."""
+
+    def __init__(self) -> None:
+        self.last = 9
+        self.fails = 0
+        self.asked = asyncio.Event()
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def write(self, domain: str) -> int:
+        self.asked.set()
+        await self.go.wait()
+        if self.fails:
+            self.fails -= 1
+            raise SourceUnavailable("away")
+        self.last += 1
+        return self.last
+
+
+async def test_an_entity_is_behind_until_a_mark_of_after_its_fall_has_passed() -> None:
+    floors, marks = Floors("shop"), Marks()
+    floors.fall([b"ada"], None, 1)
+    assert floors.behind(b"ada", 99)
+    await floors.mark_them(marks.write)
+    assert (floors.behind(b"ada", 9), floors.behind(b"ada", 10), floors.behind(b"eve", 0)) == (True, False, False)
+    floors.passed(10)
+    assert not floors.behind(b"ada", 0)
+
+
+async def test_a_mark_that_was_under_way_does_not_cover_a_later_fall() -> None:
+    floors, marks = Floors("shop"), Marks()
+    marks.go.clear()
+    floors.fall([b"ada"], None, 1)
+    marking = asyncio.create_task(floors.mark_them(marks.write))
+    await marks.asked.wait()
+    assert floors.behind(b"ada", 10)
+    floors.fall([b"ada"], None, 1)
+    marks.go.set()
+    await marking
+    assert floors.behind(b"ada", 10)
+    assert not floors.behind(b"ada", 11)
+
+
+async def test_marks_are_written_as_soon_as_the_source_takes_them(monkeypatch: object) -> None:
+    floors, marks = Floors("shop"), Marks()
+    marks.fails = 2
+    retry, module.RETRY_SECONDS = module.RETRY_SECONDS, 0.001
+    try:
+        floors.fall([b"ada"], None, 1)
+        await floors.mark_them(marks.write)
+    finally:
+        module.RETRY_SECONDS = retry
+    assert floors.behind(b"ada", 9)
+    assert not floors.behind(b"ada", 10)
+
+
+async def test_where_very_many_fall_everything_is_behind() -> None:
+    floors, marks = Floors("shop"), Marks()
+    floors.fall([b"%d" % number for number in range(MANY + 1)], None, 1)
+    await floors.mark_them(marks.write)
+    assert floors.behind(b"somebody else", 9)
+    floors.passed(10)
+    assert not floors.behind(b"somebody else", 10)
+
+
+async def test_a_floor_learns_its_mark() -> None:
+    floors, marks, floor = Floors("shop"), Marks(), Floor()
+    floors.fall([b"ada"], floor, 1)
+    assert floor.token({}) == "shop.1.0"
+    await floors.mark_them(marks.write)
+    assert floor.token({}) == "shop.1.10"
+    assert floor.token({"shop": route(9)}) == "shop.1.10"
+    assert floor.token({"shop": route(10)}) == ""
+
+
+def test_a_level_of_an_older_epoch_is_reached_and_one_of_a_newer_is_not() -> None:
+    assert not above(Level(1, 99), route(0, epoch=2))
+    assert above(Level(2, 1), route(99, epoch=1))
+
+
+async def test_a_token_carries_the_higher_of_what_it_brought_and_what_was_written_since() -> None:
+    floors, marks, floor = Floors("shop"), Marks(), Floor("shop.1.50~other.2.7")
+    floors.fall([b"ada"], floor, 1)
+    await floors.mark_them(marks.write)
+    assert floor.token({}) == "other.2.7~shop.1.50"
+
+
+@given(st.text(max_size=200))
+def test_garbage_in_a_token_is_ignored(text: str) -> None:
+    token = Floor(text).token({})
+    assert re.fullmatch(r"[a-z0-9.~-]*", token)
+    assert Floor(token).levels == Floor(text).levels
