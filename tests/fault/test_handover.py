@@ -19,6 +19,7 @@ from tests.fault.test_stores_away import through
 from tests.fixtures.moving import (
     AT_THE_TARGET,
     BACK_AT_THE_SOURCE,
+    as_applier,
     at_source,
     at_target,
     authority,
@@ -154,9 +155,7 @@ async def test_without_a_tail_nothing_is_held_at_all(prepared: Rig) -> None:
 
 async def test_a_document_that_the_target_does_not_hold_as_it_is_undoes_the_handover(prepared: Rig) -> None:
     async with moving(prepared) as bridge:
-        tamper = "set midflight.applier = 'orders'; update shop.orders set version = 5 where id = '4' returning 1"
-        with psycopg.connect(prepared.postgres_dsn, autocommit=True) as connection:
-            connection.execute(tamper)
+        as_applier(prepared, "update shop.orders set version = 5 where id = '4'")
         handed = await over(bridge, prepared)
         assert not handed.done
         assert "1 of 1 changed documents differ" in handed.reason
