@@ -1,0 +1,111 @@
+"""The ports of the target: the door, the schema, the fence, rows; and all that one connection offers.
+
+Documents cross as BSON bytes, keys as canonical bytes (`midflight.core.keys`), rows as tuples (`midflight.core.tables`).
+All raise `midflight.errors` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from midflight.core.outcome import Applied, Batch, Row, Ticket
+from midflight.core.plan import CollectionMap, Plan
+from midflight.ports.ledger import Ledger, ParityStore, Registry, ReverseStore
+from midflight.records import (
+    FenceView,
+    Finding,
+)
+
+
+class Door(Protocol):
+    """The one way into the target: draw, (read,) apply. Protocol section 2."""
+
+    async def draw(self, domain: str) -> Ticket:
+        """A new token and the epoch, in one round trip. Raises AuthorityMoved unless the source is the authority."""
+
+    async def apply(self, plan: Plan, ticket: Ticket, batch: Batch) -> Applied:
+        """Apply what is newer than its guard row, with the checkpoint, in one transaction.
+
+        Raises AuthorityMoved (authority or epoch changed) or Superseded (the checkpoint moved); then nothing was
+        written. Outcomes that violate a constraint of the target are quarantined, the others go on.
+        """
+
+
+class Schema(Protocol):
+    """Target tables, indexes and constraints from the plan."""
+
+    async def inspect(self, plan: Plan, expected_bytes: int) -> list[Finding]:
+        """Reachable, privileges, disk (as far as visible), tables absent or ours and of the right shape."""
+
+    async def install_ledger(self) -> None:
+        """Create or upgrade the `midflight` schema. Repeating is safe."""
+
+    async def create_tables(self, plan: Plan) -> None:
+        """Create what is missing, check what is there (TargetNotOurs). Repeating is safe."""
+
+    async def create_indexes(self, plan: Plan) -> None:
+        """The plan's indexes, concurrently; invalid leftovers are rebuilt. Repeating is safe."""
+
+    async def create_foreign_keys(self, plan: Plan) -> list[str]:
+        """Add foreign keys NOT VALID; returns the names of those not validated yet. Repeating is safe."""
+
+    async def orphans(self, plan: Plan, constraint: str, at_most: int) -> dict[str, list[Any]]:
+        """Root key values (by collection) of documents whose rows violate the named foreign key."""
+
+    async def validate_foreign_key(self, plan: Plan, constraint: str) -> None:
+        """Validate one; repeating is safe."""
+
+    async def pending(self, plan: Plan) -> int:
+        """How many indexes and foreign keys of the plan are missing or not valid."""
+
+
+class TargetFence(Protocol):
+    """Triggers on the target tables: they refuse whom the authority row does not allow, and mark dirty keys."""
+
+    async def install(self, plan: Plan) -> None:
+        """Fence and dirty marks on every table of the plan. Repeating is safe."""
+
+    async def remove(self, plan: Plan) -> None:
+        """Take ours off again. Repeating is safe."""
+
+    async def status(self, plan: Plan) -> list[FenceView]:
+        """By table: what is refused and from whom."""
+
+
+class TargetRows(Protocol):
+    """Reads rows back, one consistent snapshot a call."""
+
+    async def rows_of(
+        self, schema: str, collection: CollectionMap, row_keys: Sequence[Any]
+    ) -> dict[Any, tuple[list[Row], ...]]:
+        """By root key value.
+
+        The rows of every table of the collection, in the order of `tables()`, children by position.
+        """
+
+    async def scan_roots(self, schema: str, collection: CollectionMap, after: Any | None, at_most: int) -> list[Row]:
+        """Root rows in order of the key column, strictly after `after`."""
+
+    async def keys_changed_since(self, domain: str, collection: str, token: int, at_most: int) -> list[bytes]:
+        """Keys whose guard row has a larger token."""
+
+    async def quarantined_keys(self, domain: str, collection: str, keys: Sequence[bytes]) -> set[bytes]: ...
+
+    async def last_token(self, domain: str) -> int:
+        """A token no smaller than that of any guard row committed before this call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One open connection to the target, seen through its ports."""
+
+    door: Door
+    schema: Schema
+    ledger: Ledger
+    parity: ParityStore
+    rows: TargetRows
+    reverse: ReverseStore
+    registry: Registry
+    fence: TargetFence
