@@ -1,6 +1,6 @@
 """The ports of the ledger: what Midflight remembers, dirty marks, parity runs, instances of the application.
 
-Documents cross as BSON bytes, keys as canonical bytes (`midflight.core.keys`), rows as tuples (`midflight.core.tables`).
+Documents cross as BSON bytes, keys as canonical bytes (`midflight.core.keys`), rows as tuples (`core.tables`).
 All raise `midflight.errors` only.
 """
 

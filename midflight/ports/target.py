@@ -1,6 +1,6 @@
 """The ports of the target: the door, the schema, the fence, rows; and all that one connection offers.
 
-Documents cross as BSON bytes, keys as canonical bytes (`midflight.core.keys`), rows as tuples (`midflight.core.tables`).
+Documents cross as BSON bytes, keys as canonical bytes (`midflight.core.keys`), rows as tuples (`core.tables`).
 All raise `midflight.errors` only.
 """
 
