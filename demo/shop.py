@@ -91,11 +91,11 @@ class Shop:
 
 
 def await_ready(port: int) -> None:
-    """Return when the process on this port serves. ShopFailed."""
+    """Return when the process on this port serves and knows the route of its domain. ShopFailed."""
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
-            with urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+            with urlopen(f"http://127.0.0.1:{port}/ready", timeout=2):
                 return
         except (URLError, OSError) as error:
             if time.monotonic() > deadline:

@@ -19,6 +19,7 @@ from embedded import Servers
 from examples.loyalty.figures import Window
 from midflight.core.plan import Plan
 from midflight.settings import Settings
+from midflight.stores import ConfiguredStores
 
 IN_CHARGE = ("target", "target_only")
 
@@ -36,6 +37,7 @@ class Shopping:
     @contextmanager
     def open(self) -> Iterator[None]:
         """The application serves, and its clients ask. ShopFailed."""
+        asyncio.run(self._register())
         with self.shop.open(), closing(self.watch):
             self.watch.start()
             self._voice(
@@ -59,6 +61,12 @@ class Shopping:
     def report(self, frozen: Sequence[Window] = ()) -> TrafficReport:
         """What the traffic came to; when it has ended."""
         return report(self.auditor, self.watch.marks, frozen)
+
+    async def _register(self) -> None:
+        """Before the library is deployed, the ledger must know the domain: the library goes nowhere on a guess."""
+        async with ConfiguredStores(self._settings).target(TARGET) as target:
+            await target.schema.install_ledger()
+            await target.ledger.register(self._plan)
 
     def _target_in_charge(self) -> bool:
         return self.watch.marks[-1].stage in IN_CHARGE
