@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from midflight import __version__
-from starter import migrations, plan, quarantine, report, servers, settings, steer
+from starter import application, fence, migrations, plan, quarantine, report, servers, settings, steer
 
 app = typer.Typer(
     name="midflight",
@@ -33,6 +33,8 @@ servers.register(app)
 migrations.register(app)
 steer.register(app)
 report.register(app)
+application.register(app)
 settings.register(app)
 app.add_typer(quarantine.app)
+app.add_typer(fence.app)
 app.add_typer(plan.app)

@@ -14,6 +14,7 @@ from starter.session import Session
 from starter.storekeeper import books
 
 AUDIT_AT_MOST = 10_000
+MEASURED = {"quarantine_open", "late_writes", "reverse_pending", "reverse_refused"}
 
 
 class Report(BaseModel):
@@ -28,6 +29,9 @@ class Report(BaseModel):
     parity: ParityReport = ParityReport()
     counts: dict[str, dict[str, int]] = {}
     quarantine_open: int = 0
+    late_writes: int = 0
+    reverse_pending: int = 0
+    reverse_refused: int = 0
     audit: list[dict[str, Any]] = []
 
     @property
@@ -42,9 +46,10 @@ async def write_report(session: Session, domain: str, store: str) -> Report:
     overview, status = await moves.overview(client, domain), await status_of(client, domain)
     async with books(session, domain, store) as open_books:
         ledger = open_books.target.ledger
+        evidence = await ledger.evidence(domain)
         from_ledger = {
             "counts": await ledger.counts(open_books.plan),
-            "quarantine_open": (await ledger.evidence(domain)).quarantine_open,
+            **evidence.model_dump(include=MEASURED),
             "audit": await ledger.audit(domain, AUDIT_AT_MOST),
         }
     told: dict[str, Any] = {"answered": status is not None}

@@ -13,6 +13,7 @@ from starter import render
 from starter.exits import ExitCode, Refused
 from starter.session import AsJson, Domain, Person, Session, run, stop, who
 from starter.storekeeper import Books, TargetStore, books
+from starter.tables import facts
 
 AT_MOST = 1_000_000
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help="The entry's number, as `list` shows it.")]
@@ -62,7 +63,7 @@ def show(
 
     entry = run(work())
     data = _data(entry) | ({"key": key_text(entry.key)} if show_key else {})
-    session.show(data, render.facts(data))
+    session.show(data, facts(data))
 
 
 @app.command()

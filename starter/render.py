@@ -10,13 +10,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from midflight.contracts.domain import DomainState, GateView
+from midflight.contracts.domain import DomainState
+from midflight.contracts.retire import ArchiveReport
 from midflight.records import QuarantineEntry
 from starter.bars import Bar, bars, lag
+from starter.evidence import gate
 from starter.history import Report
 from starter.look import Look
 from starter.moves import Overview
 from starter.prepared import Prepared
+from starter.tables import columns, facts
 
 STYLES = {
     "running": "green",
@@ -25,6 +28,7 @@ STYLES = {
     "rolled_back": "yellow",
     "attention": "red",
     "done": "bold green",
+    "abandoned": "dim",
 }
 NO_ANSWER = "No worker answers. This is what was recorded last; `midflight worker` starts one."
 LOG_LINES = 5
@@ -35,7 +39,7 @@ def overviews(found: Sequence[Overview]) -> RenderableType:
     """A line for each domain."""
     if not found:
         return Text("No move was started yet: `midflight start PLAN`.")
-    table = _table("domain", "phase", "state", "percent", "lag", "mismatches", "waiting for", "problem")
+    table = columns("domain", "phase", "state", "percent", "lag", "mismatches", "waiting for", "problem")
     for one in found:
         percent = "" if one.percent is None else f"{one.percent:.0f} %"
         table.add_row(
@@ -62,6 +66,8 @@ def look(seen: Look) -> Lines:
         lines += [Text(), _collections(seen)]
     if state.gate is not None:
         lines += [Text(), *gate(state.gate), *_how_to_approve(state)]
+    if state.archive is not None:
+        lines += [Text(), _archive(state.archive)]
     return [*lines, *_troubles(seen), *_log(state)]
 
 
@@ -90,26 +96,11 @@ def prepared(found: Prepared) -> Lines:
     return lines
 
 
-def gate(view: GateView) -> Lines:
-    """A gate with its evidence."""
-    known = view.evidence.model_dump()
-    lines: Lines = [Text(f"Gate {view.gate}, evidence {view.evidence_hash}", style="bold"), facts(known)]
-    return lines + [Text(f"not yet: {reason}", style="yellow") for reason in view.reasons]
-
-
-def facts(known: Mapping[str, Any]) -> RenderableType:
-    """Names and values."""
-    table = Table.grid(padding=(0, 2))
-    for name, value in known.items():
-        table.add_row(Text(f"  {name.replace('_', ' ')}", style="dim"), Text("-" if value is None else str(value)))
-    return table
-
-
 def quarantine(entries: Sequence[QuarantineEntry]) -> RenderableType:
     """A line for each entry."""
     if not entries:
         return Text("No open entry in quarantine; `--waived` shows those that were waived too.")
-    table = _table("number", "collection", "field", "type", "column", "reason", "waived by")
+    table = columns("number", "collection", "field", "type", "column", "reason", "waived by")
     for entry in entries:
         cells = (entry.collection, entry.field, entry.value_type, entry.column, entry.reason, entry.waived_by or "")
         table.add_row(str(entry.number), *(Text(cell) for cell in cells))
@@ -125,8 +116,19 @@ def report(written: Report) -> Lines:
     if written.parity.run:
         lines += [Text(), Text("Parity", style="bold"), facts(written.parity.model_dump())]
     lines += [Text(), _counts(written.counts), Text(f"{written.quarantine_open:,} documents wait in quarantine.")]
+    lines += _way_back(written)
     if written.gates:
         lines += [Text(), _gates(written.gates)]
+    return lines
+
+
+def _way_back(written: Report) -> Lines:
+    lines: Lines = []
+    if written.late_writes:
+        lines.append(Text(f"{written.late_writes:,} writes reached the source after the flip.", style="red"))
+    if written.reverse_pending:
+        refused = f"; the source refuses {written.reverse_refused:,} of them" if written.reverse_refused else ""
+        lines.append(Text(f"{written.reverse_pending:,} keys are to be written back to the source{refused}."))
     return lines
 
 
@@ -149,13 +151,18 @@ def _finding(check: str, detail: str, next_step: str) -> Text:
 
 
 def _collections(seen: Look) -> RenderableType:
-    table = _table("collection", "copied", "about", "rate", "quarantined")
+    table = columns("collection", "copied", "about", "rate", "quarantined")
     quarantined = {name: c.quarantined for name, c in seen.status.state.collections.items()} if seen.status else {}
     for bar in bars(seen):
         rate = f"{bar.per_second:,.0f}/s" if bar.per_second else ""
         refused = f"{quarantined[bar.name]:,}" if bar.name in quarantined else ""
         table.add_row(Text(bar.name), f"{bar.done:,}", f"{bar.total:,}", rate, refused)
     return table
+
+
+def _archive(report: ArchiveReport) -> Text:
+    documents = sum(one.documents for one in report.collections)
+    return Text(f"Archive {report.folder}: {documents:,} documents, read back and equal.")
 
 
 def _how_to_approve(state: DomainState) -> Lines:
@@ -198,7 +205,7 @@ def _duration(seconds: float) -> str:
 
 
 def _counts(counts: Mapping[str, Mapping[str, int]]) -> RenderableType:
-    table = _table("collection", "documents", "rows", "quarantined", "tombstones")
+    table = columns("collection", "documents", "rows", "quarantined", "tombstones")
     for name, of_one in counts.items():
         cells = (of_one.get(kind, 0) for kind in ("documents", "rows", "quarantined", "tombstones"))
         table.add_row(Text(name), *(f"{cell:,}" for cell in cells))
@@ -206,7 +213,7 @@ def _counts(counts: Mapping[str, Mapping[str, int]]) -> RenderableType:
 
 
 def _gates(gates: Sequence[Mapping[str, Any]]) -> RenderableType:
-    table = _table("gate", "at", "outcome", "approved by", "evidence", "reason")
+    table = columns("gate", "at", "outcome", "approved by", "evidence", "reason")
     for entry in gates:
         known = entry["details"]
         outcome = entry["kind"].replace("_", " ")
@@ -230,10 +237,3 @@ def _state(one: Overview) -> Text:
 
 def _lag(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds:.1f} s"
-
-
-def _table(*names: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in names:
-        table.add_column(name, overflow="fold")
-    return table

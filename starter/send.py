@@ -14,7 +14,7 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from midflight.contracts.domain import Answer, Approve, Command, Pause, Reject, Resume, Rollback, SetPacing
+from midflight.contracts.domain import Abandon, Answer, Approve, Command, Pause, Reject, Resume, Rollback, SetPacing
 from starter import moves
 from starter.exits import Refused
 from starter.moves import Overview
@@ -26,6 +26,7 @@ SIGNALS: dict[type[Command], str] = {
     Approve: "approve",
     Reject: "reject",
     Rollback: "rollback",
+    Abandon: "abandon",
     SetPacing: "set_pacing",
 }
 """The signal of each command; its update has the same name and `_now`."""

@@ -9,10 +9,11 @@ import typer
 from pydantic import ValidationError
 from temporalio.client import Client
 
-from midflight.contracts.domain import Approve, Command, GateView, Pause, Reject, Resume, Rollback, SetPacing
+from midflight.contracts.domain import Abandon, Approve, Command, GateView, Pause, Reject, Resume, Rollback, SetPacing
 from midflight.core.phase import Phase
 from midflight.core.plan import DailyWindow, GateName
-from starter import moves, render
+from starter import moves
+from starter.evidence import gate as gate_lines
 from starter.exits import ExitCode, NoWorker
 from starter.look import status_of
 from starter.send import Told, ended, send
@@ -24,7 +25,7 @@ Why = Annotated[str, typer.Option("--reason", help="Why; it is recorded.", show_
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (pause, resume, approve, reject, rollback, pacing):
+    for command in (pause, resume, approve, reject, rollback, abandon, pacing):
         app.command()(command)
 
 
@@ -33,9 +34,17 @@ def pause(domain: Domain, reason: Reason = "", person: Person = "", as_json: AsJ
     _say(domain, Pause(**_signature(person, reason)), as_json)
 
 
-def resume(domain: Domain, reason: Reason = "", person: Person = "", as_json: AsJson = False) -> None:
+def resume(
+    domain: Domain,
+    reason: Reason = "",
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Give up a way back that stands still, and stay with the target.")
+    ] = False,
+    person: Person = "",
+    as_json: AsJson = False,
+) -> None:
     """Go on: after a pause, a rollback, a rejection or a failure."""
-    _say(domain, Resume(**_signature(person, reason)), as_json)
+    _say(domain, Resume(withdraw=withdraw, **_signature(person, reason)), as_json)
 
 
 def approve(
@@ -63,8 +72,16 @@ def rollback(
     person: Person = "",
     as_json: AsJson = False,
 ) -> None:
-    """Take back everything since the beginning of a phase; `resume` goes on from there."""
+    """Take back everything since the beginning of a phase; `resume` goes on from there.
+
+    From the target too: everything is written back first, then the source is in charge again.
+    """
     _say(domain, Rollback(to=to, **_signature(person, reason)), as_json)
+
+
+def abandon(domain: Domain, reason: Why, person: Person = "", as_json: AsJson = False) -> None:
+    """Give up a move that stands still in `prepare`; another can be started then."""
+    _say(domain, Abandon(**_signature(person, reason)), as_json)
 
 
 def pacing(  # noqa: PLR0913 - each is an option of the command
@@ -113,7 +130,7 @@ async def _approve(session: Session, domain: str, gate: GateName, evidence: str,
     client = await session.client()
     shown = None if evidence else await _gate_now(client, domain)
     if shown is not None and not session.as_json:
-        session.show(None, *render.gate(shown))
+        session.show(None, *gate_lines(shown))
     named = evidence or (shown.evidence_hash if shown else "")
     told = await send(client, domain, Approve(gate=gate, evidence=named, **signed))
     _tell(session, told, evidence=shown)

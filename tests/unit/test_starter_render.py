@@ -11,10 +11,13 @@ from rich.console import Console, RenderableType
 from midflight.contracts.domain import CollectionProgress, DomainState, DomainStatus, GateView, LogEntry, PhaseSpan
 from midflight.contracts.parity import ParityReport
 from midflight.contracts.prepare import FindingView
+from midflight.contracts.retire import ArchivedCollection, ArchiveReport
+from midflight.core.breach import ReadEvidence
 from midflight.core.gates import Evidence
 from midflight.core.phase import Phase
 from midflight.records import QuarantineEntry
 from starter import render
+from starter.evidence import gate
 from starter.history import Report
 from starter.look import Look
 from starter.moves import Overview, Work
@@ -61,6 +64,69 @@ def test_a_waiting_gate_is_shown_with_its_evidence_and_the_command_that_opens_it
     assert "Gate ramp, evidence abc123" in shown
     assert "midflight approve members ramp --evidence abc123 --reason ..." in shown
     assert "lag seconds" in shown
+
+
+def test_the_forecast_of_the_hold_is_said_before_the_cutover_is_approved() -> None:
+    evidence = EVIDENCE.model_copy(update={"hold_forecast_seconds": 0.25})
+    view = GateView(gate="cutover", evidence=evidence, evidence_hash="abc123", needs_approval=True)
+
+    assert "Writes would wait about 250 ms." in lines(gate(view))
+
+
+def test_the_gate_of_no_return_says_so_and_who_has_approved() -> None:
+    view = GateView(
+        gate="decommission", evidence=EVIDENCE, evidence_hash="a", needs_approval=True, persons=2, approved_by=("ann",)
+    )
+
+    shown = lines(gate(view))
+
+    assert "takes 2 different persons: after it there is no way back" in shown
+    assert "approved by ann, one more person is needed" in shown
+
+
+def test_reads_of_both_sides_are_shown_with_what_differs() -> None:
+    reads = ReadEvidence(
+        seconds=60,
+        compared=1_200,
+        mismatched=3,
+        source_reads=500,
+        target_reads=400,
+        target_errors=2,
+        source_p95_ms=4.0,
+        causes={"balance: value": 3},
+    )
+    view = GateView(gate="ramp", evidence=EVIDENCE.model_copy(update={"reads": reads}), evidence_hash="a")
+
+    shown = lines(gate(view))
+
+    assert "1,200 compared, 3 differ, 0 unclear" in shown
+    assert "source: 500 reads, 0 errors, p95 4.0 ms, p99 -" in shown
+    assert "target: 400 reads, 2 errors, p95 -" in shown
+    assert "differs: balance: value: 3" in shown
+
+
+def test_late_writes_lead_to_the_quarantine() -> None:
+    view = GateView(gate="retire", evidence=EVIDENCE.model_copy(update={"late_writes": 2}), evidence_hash="a")
+
+    assert "Late writes lie in quarantine with path `tripwire`" in lines(gate(view))
+
+
+def test_status_shows_the_archive_that_was_read_back() -> None:
+    seen = waiting()
+    assert seen.status is not None
+    one = ArchivedCollection(collection="members", documents=12_345, size=1, digest="d")
+    seen.status.state.archive = ArchiveReport(folder="members-1", collections=(one,))
+
+    assert "Archive members-1: 12,345 documents, read back and equal." in lines(render.look(seen))
+
+
+def test_a_report_tells_of_late_writes_and_of_what_is_to_be_written_back() -> None:
+    written = Report(domain="members", late_writes=1, reverse_pending=1_234, reverse_refused=5)
+
+    shown = lines(render.report(written))
+
+    assert "1 writes reached the source after the flip." in shown
+    assert "1,234 keys are to be written back to the source; the source refuses 5 of them." in shown
 
 
 def test_what_was_said_lately_is_shown_with_the_person_and_without_markup() -> None:
