@@ -23,7 +23,7 @@ from midflight.core.plan import GateName, Pacing
 REPEATED = "already done"
 NO_WAY_BACK = "the point of no return is behind: the source is archived and dropped, the target stays in charge"
 BEFORE_NO_RETURN = "after it there is no way back, the source is dropped"
-TWO_PERSONS: frozenset[GateName] = frozenset({"decommission"})
+NO_RETURN: frozenset[GateName] = frozenset({"decommission"})
 
 
 def decide(state: DomainState, command: Command) -> Answer:
@@ -64,7 +64,7 @@ def described(command: Command) -> str:
 
 def persons(gate: GateName) -> int:
     """How many different persons must approve a gate."""
-    return 2 if gate in TWO_PERSONS else 1
+    return 2 if gate in NO_RETURN else 1
 
 
 def approval_wanted(view: GateView) -> str:

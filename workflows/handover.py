@@ -90,7 +90,7 @@ async def come_back(move: Move) -> None:
     request = HandBack(ref=move.ref, epoch=move.state.epoch, seconds=seconds)
     handed = await _ask(move, "back", CutoverActivities.hand_back, request, "hand back to the source")
     if not handed.done:
-        # Taken back is to stage `target`, wherever it began: writes go on at once.
+        # A way back that is undone in its hold ends in stage `target`, wherever it began: writes go on at once.
         move.state.stage = Stage.TARGET
         await move.record("way_back_undone", reason=handed.reason, late=list(handed.late), steps=handed.steps)
         raise Parked(
@@ -154,7 +154,7 @@ def _why(handed: HandedOver) -> str:
 
 
 async def _drain(move: Move) -> None:
-    """Until so little is left that writes need not wait long for the rest."""
+    """Until so little is left that writes need not wait long for the rest; what is refused is tried again after it."""
     request = DrainBack(
         ref=move.ref,
         within_seconds=options.DRAIN_BACK_WITHIN.total_seconds(),
@@ -169,8 +169,3 @@ async def _drain(move: Move) -> None:
     while (drained := await move.steering.answer(start)).pending - drained.refused > options.FEW_DIRTY:
         move.tell(waiting_for=f"{drained.pending:,} keys to be written back to the source")
         move.check_history()
-    if drained.refused:
-        raise Parked(
-            f"The source refuses {drained.refused} documents of the target: with them missing it cannot be in charge. "
-            "Mend them at the target, then `resume` tries again; `resume --withdraw` stays with the target."
-        )

@@ -74,7 +74,6 @@ class World:
         """Instances that do not obey; emptied, they do."""
         self.refusal = ""
         """Why handovers are undone."""
-        self.refused_back = 0
         self.handover_fails = False
         self.let_hand = asyncio.Event()
         self.let_hand.set()
@@ -179,8 +178,9 @@ class World:
     async def drain_back(self, request: DrainBack) -> DrainedBack:
         self.calls.append("drain_back")
         assert self.following_back, "nobody writes back"
+        await asyncio.sleep(BEAT_SECONDS)
         pending, self.pending = self.pending, max(0, self.pending - 1_000)
-        return DrainedBack(pending=pending + self.refused_back, refused=self.refused_back, seconds=0.01)
+        return DrainedBack(pending=pending, refused=0, seconds=0.01)
 
     @activity.defn
     async def forget(self, ref: DomainRef) -> None:

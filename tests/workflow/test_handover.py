@@ -201,18 +201,9 @@ async def test_an_undone_way_back_stays_with_the_target_until_resume_tries_again
     assert stage.world.authority == "source"
 
 
-async def test_documents_that_the_source_refuses_stop_the_way_back_before_anybody_waits(stage: Stage) -> None:
-    """Red if the hand back is asked for although not everything can be written back."""
-    handle = await in_charge(stage)
-    stage.world.refused_back = 3
-    await stage.roll_back(handle, Phase.RAMP)
-    assert "The source refuses 3 documents" in await stage.parked(handle)
-    assert stage.world.called("hand_back") == 0
-
-
 async def test_a_way_back_that_stands_still_can_be_withdrawn(stage: Stage) -> None:
     handle = await in_charge(stage)
-    stage.world.refused_back = 3
+    stage.world.refusal = "the source refuses 3 documents"
     await stage.roll_back(handle, Phase.RAMP)
     await stage.parked(handle)
     await stage.resume(handle, withdraw=True)

@@ -61,8 +61,9 @@ async def test_reads_are_watched_during_a_pause(stage: Stage) -> None:
 
 async def test_nobody_watches_reads_while_the_stage_moves(stage: Stage) -> None:
     """Red if the watch is not halted before a step: it could set back what the step has just set."""
-    handle = await stage.start(make_plan())
+    handle = await stage.start(make_plan(ramp=Ramp(steps=(10, 100), soak_seconds=0.5)))
     await handle.result()
+    assert stage.world.called("watch_reads") >= 2
     assert stage.world.watched_when_staged == 0
 
 
