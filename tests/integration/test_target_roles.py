@@ -23,7 +23,7 @@ from tests.fixtures.rig import Rig, order
 from tests.fixtures.stages import go
 
 SCRIPT = Path(__file__).parents[2] / "deploy/target-roles.sql"
-QUICK = Policy(poll_seconds=0.05, publish_seconds=0.05)
+PATIENT = Policy(shadow_seconds=20.0, target_read_seconds=20.0, publish_seconds=0.05)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def orders_of(gateway: AsyncGateway, rig: Rig, dsn: str) -> tuple[Any, Any]:
 @pytest.mark.parametrize("stage", ["shadow", "ramp", "target"])
 async def test_the_applications_user_can_do_the_librarys_work(rig: Rig, moved: Users, stage: str) -> None:
     go(rig.postgres_dsn, "orders", stage, reads_bp=10_000)
-    gateway = AsyncGateway(ledger=moved.application, source=rig.mongo_uri, policy=QUICK)
+    gateway = AsyncGateway(ledger=moved.application, source=rig.mongo_uri, policy=PATIENT)
     async with gateway:
         read, write = orders_of(gateway, rig, moved.application)
         await write(1, "somebody new")
