@@ -129,7 +129,8 @@ class ShadowWriter:
         known = {entry.collection for entry in plan.collections}
         keys = {collection: sorted(touched) for collection, touched in batch.keys.items() if collection in known}
         source = await self._sources.of(plan)
-        applied = await sync_keys(Bridge(source, target, plan), keys, "shadow")
+        # The application may write without waiting for a majority, which is what we read.
+        applied = await sync_keys(Bridge(source, target, plan), keys, "shadow", after=await source.reader.now())
         # A document that waits for another one (a foreign key) is quarantined until the tail brings both.
         return not applied.quarantined
 

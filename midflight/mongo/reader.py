@@ -13,8 +13,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from midflight.core.keys import key_bytes
 from midflight.mongo import inspect, ranges
-from midflight.mongo.driver_errors import driver_errors
-from midflight.mongo.wire import KEYS_A_QUERY, key_filters, raw, time_value
+from midflight.mongo.driver_errors import driver_errors, not_a_replica_set
+from midflight.mongo.wire import KEYS_A_QUERY, key_filters, raw, time_bytes, time_value
 from midflight.records import Finding, KeyRange
 
 QUERIES_AT_ONCE = 4
@@ -71,6 +71,15 @@ class MongoReader:
 
         with driver_errors(f"reading keys of `{collection}`", privilege=f"find on {collection}"):
             return b"".join(await asyncio.gather(*map(read, key_filters(keys))))
+
+    async def now(self) -> bytes:
+        """The primary's last operation: a majority read after it waits until the majority has it."""
+        with driver_errors("asking the source for its time"):
+            async with self._database.client.start_session(causal_consistency=True) as session:
+                await self._database.command("ping", session=session)
+                if session.operation_time is None:  # every reply of a replica set carries its time
+                    raise not_a_replica_set("to read after a write")
+                return time_bytes(session.operation_time)
 
     async def present(self, collection: str, keys: Sequence[bytes]) -> set[bytes]:
         """Those of the keys that exist now."""

@@ -52,6 +52,9 @@ class SourceReader(Protocol):
         `after` is `Changed.after`: the read is causally after that operation.
         """
 
+    async def now(self) -> bytes:
+        """For `read_keys(after=...)`: it then sees every write that the source has acknowledged before this call."""
+
     async def present(self, collection: str, keys: Sequence[bytes]) -> set[bytes]:
         """Which of these keys exist."""
 

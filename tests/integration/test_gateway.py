@@ -163,6 +163,22 @@ async def test_a_step_is_not_acknowledged_before_the_last_older_write_has_ended(
     assert await writing == "source"
 
 
+async def test_the_end_of_the_last_older_write_is_told_within_a_moment_although_polls_are_rare(world: World) -> None:
+    async with open_app(world, policy=replace(QUICK, poll_seconds=30, lease_seconds=60)) as app:
+        await app.domain.ready()
+        gate = Gate()
+        app.before_source_write = gate.pass_through
+        writing = asyncio.create_task(app.put("ada", 1))
+        await gate.reached.wait()
+        row = await world.stage(Stage.SHADOW)
+        await app.sees(Stage.SHADOW)
+        assert not await world.acknowledged(row.revision)
+        gate.opened.set()
+        async with asyncio.timeout(2):
+            await until(partial(world.acknowledged, row.revision), "acknowledgement")
+        await writing
+
+
 async def test_the_ledger_is_told_how_old_the_oldest_write_is(world: World, app: App) -> None:
     gate = Gate()
     app.before_source_write = gate.pass_through
@@ -373,6 +389,20 @@ async def test_in_a_hold_an_entity_that_is_behind_is_read_where_the_authority_is
             await world.flip()
             assert await app.put("ada", 2) == "target"
             assert await late.points("ada") == 2
+
+
+async def test_what_reads_show_reaches_the_ledger(world: World, app: App) -> None:
+    await world.stage(Stage.DARK_READ, 0, ALL)
+    await app.put("ada", 1)
+    for _ in range(5):
+        await app.points("ada")
+    query = b"select sum(compared), sum(equal), count(*) from midflight.reads where operation = 'points'"
+
+    async def published() -> bool:
+        [(compared, equal, _)] = await (await world.look.execute(query)).fetchall()
+        return bool(compared == equal == 5)
+
+    await until(published, "the comparisons")
 
 
 # --- cancellation and the end ---------------------------------------------------------------------------------------

@@ -237,6 +237,14 @@ async def test_own_writes_are_read_although_the_shadow_write_was_missed(world: W
     assert token.startswith(f"{DOMAIN}.1.")
 
 
+async def test_dark_reads_run_in_a_small_pool_of_their_own(world: World, shop: Shop) -> None:
+    await world.stage(Stage.DARK_READ, 0, ALL)
+    assert await asyncio.to_thread(shop.put, "ada", 7) == "source"
+    assert await asyncio.to_thread(shop.points, "ada") == 7
+    await until(lambda: sorted(shop.sides("points")) == [Side.SOURCE, Side.TARGET], "a dark read")
+    assert any(name.startswith("midflight-dark") for name in shop.threads)
+
+
 async def test_inside_a_running_event_loop_it_refuses_to_wait(shop: Shop) -> None:
     for call in (shop.gateway.start, shop.gateway.close, lambda: shop.points("ada"), lambda: shop.put("ada", 1)):
         with pytest.raises(GatewayMisused, match="event loop"):
