@@ -14,11 +14,9 @@ from temporalio import activity
 
 from activities.opened import opened
 from activities.slices import Progress, beating, stop_if_worker_stops, until_paused
-from midflight.comparing import changed_keys, compare_block, compare_keys, differing, extra_keys
+from midflight.comparing import compare_block, compare_keys, extra_keys
 from midflight.contracts.parity import (
     BeginParity,
-    ChangedChecked,
-    CheckChanged,
     Compared,
     CompareRange,
     FinishParity,
@@ -81,16 +79,6 @@ class ParityActivities:
         """Close the run: its counts are the evidence now."""
         async with self._stores.target(request.ref.target_store) as target:
             await target.parity.finish(request.ref.domain, request.run)
-
-    @activity.defn
-    async def check_changed(self, request: CheckChanged) -> ChangedChecked:
-        """Compare every key whose guard row is newer than the token."""
-        async with opened(self._stores, request.ref) as work, beating(request.ref.domain, "verify"):
-            token = await work.target.rows.last_token(request.ref.domain)
-            keys = await changed_keys(work, request.token)
-            mismatches = len(await differing(work, keys))
-        compared = sum(len(of_one) for of_one in keys.values())
-        return ChangedChecked(compared=compared, mismatches=mismatches, token=token)
 
 
 class _Tally:

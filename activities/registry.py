@@ -36,7 +36,6 @@ def activities(stores: Stores, archive_dir: Path) -> list[Callable[..., Any]]:
         parity.compare_range,
         parity.recheck,
         parity.finish_parity,
-        parity.check_changed,
         ReadActivities(stores).watch_reads,
         cutover.set_stage,
         cutover.gather_evidence,

@@ -164,7 +164,7 @@ class _Over(Attempt):
             raise Missed(f"somebody lowered the fence of {', '.join(sorted(missing))}")
 
     async def _taken_back(self) -> AuthorityRow:
-        """Undo, unless the flip has happened, which only the ledger knows: TargetUnavailable while it does not answer."""
+        """Undo, unless the flip has happened, which only the ledger knows. TargetUnavailable while it is silent."""
         began = seconds()
         while True:
             try:
@@ -248,7 +248,10 @@ class _Back(Attempt):
 
 
 async def _open_source(bridge: Bridge, row: AuthorityRow) -> None:
-    """After the flip back: the fence down, then the stage that lets writes go on at the source."""
-    if row.stage is Stage.HOLD:
+    """After the flip back: the fence down, then the stage that lets writes go on at the source.
+
+    `row` is as the flip left it: if it has moved since, another attempt did this, and may have flipped again.
+    """
+    if row.stage is Stage.HOLD and await bridge.target.ledger.authority(bridge.plan.domain) == row:
         await lower_fence(bridge)
         await bridge.target.ledger.set_stage(bridge.plan.domain, Stage.RAMP, BUCKETS, 0)

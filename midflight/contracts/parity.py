@@ -79,21 +79,6 @@ class FinishParity(Contract):
     run: str
 
 
-class CheckChanged(Contract):
-    """Compare the keys whose guard rows are newer than `token`; part of the cutover."""
-
-    ref: DomainRef
-    token: int
-
-
-class ChangedChecked(Contract):
-    """How many keys were newer, how many of them differ, and the token to go on from."""
-
-    compared: int
-    mismatches: int
-    token: int
-
-
 class ParityReport(Contract):
     """The outcome of a whole run."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.mutants.handovers import HANDOVERS
 from tests.mutants.run import Edit, Mutant
 
 MACHINE = "tests/property/test_protocol_machine.py"
@@ -173,4 +174,5 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         (MACHINE,),
     ),
+    *HANDOVERS,
 )

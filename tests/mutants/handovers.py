@@ -1,0 +1,100 @@
+"""Rules of the handovers, of the reverse tail and of the tripwire, each removed once."""
+
+from __future__ import annotations
+
+from tests.mutants.run import Edit, Mutant
+
+LIBRARY = "midflight/handover.py"
+OVER = "tests/fault/test_handover.py"
+BACK = "tests/fault/test_reverse.py"
+TRIPWIRE = "tests/fault/test_tripwire.py"
+
+HANDOVERS: tuple[Mutant, ...] = (
+    Mutant(
+        "drain before the flip, by example",
+        (Edit(LIBRARY, '        with self.step("drain"):\n            await drained(bridge, self.left)\n', ""),),
+        (f"{OVER}::test_a_write_of_the_last_moment_is_in_the_target_when_it_becomes_the_authority",),
+    ),
+    Mutant(
+        "reverse drain before rollback, by example",
+        (
+            Edit(LIBRARY, "            await self._drain_dirty(self.left, 0)\n", "            pass\n"),
+            Edit("midflight/postgres/authority.py", "    if waiting:", "    if waiting < 0:"),
+        ),
+        (f"{OVER}::test_a_write_of_the_last_moment_at_the_target_is_in_the_source_when_it_is_the_authority_again",),
+    ),
+    Mutant(
+        "clear the mark only up to what was read",
+        (Edit("midflight/reverse.py", "[(one.mark.row_key, one.mark.seq) for", "[(one.mark.row_key, 2**62) for"),),
+        (f"{BACK}::test_a_write_between_the_read_and_the_clearing_of_its_mark_arrives_too",),
+    ),
+    Mutant(
+        "an undone handover lowers the fence",
+        (
+            Edit(
+                LIBRARY,
+                "writes to the source at once.\n    await lower_fence(bridge)\n",
+                "writes to the source at once.\n",
+            ),
+        ),
+        (f"{OVER}::test_a_drain_that_never_ends_is_undone",),
+    ),
+    Mutant(
+        "a flip names the revision of its own hold",
+        (Edit(LIBRARY, "self._epoch, row.revision)", "self._epoch)"),),
+        (f"{OVER}::test_an_attempt_that_slept_cannot_flip_once_its_successor_has_undone_it",),
+    ),
+    Mutant(
+        "a new revision before the fence comes down",
+        (
+            Edit(
+                LIBRARY,
+                "await ledger.set_stage(domain, Stage.HOLD, row.reads_bp, 0 if row.dark_reads_bp else 1)",
+                "await ledger.authority(domain)",
+            ),
+        ),
+        (f"{OVER}::test_an_attempt_that_wakes_while_its_successor_undoes_it_cannot_flip",),
+    ),
+    Mutant(
+        "a sleeper leaves the fence of its successor",
+        (Edit(LIBRARY, " and await bridge.target.ledger.authority(bridge.plan.domain) == row:", ":"),),
+        (f"{OVER}::test_a_way_back_that_slept_does_not_lower_the_fence_of_the_next_way_over",),
+    ),
+    Mutant(
+        "acknowledgements before the fence",
+        (
+            Edit(
+                LIBRARY,
+                '            await self.acknowledged(row.revision)\n        with self.step("fence"):',
+                '            pass\n        with self.step("fence"):',
+            ),
+        ),
+        (f"{OVER}::test_an_instance_that_never_acknowledges_is_named_and_the_handover_undone",),
+    ),
+    Mutant(
+        "the fence stays up once the flip was asked for",
+        (Edit(LIBRARY, "if not self._flip_asked and began", "if began"),),
+        (f"{OVER}::test_the_target_that_goes_away_in_the_hold_opens_the_source_unless_the_flip_was_asked_for",),
+    ),
+    Mutant(
+        "a second attempt never goes on",
+        (Edit(LIBRARY, "if not first or row.stage is Stage.HOLD or await", "if False and await"),),
+        (f"{OVER}::test_what_a_killed_worker_left_is_undone_first",),
+    ),
+    Mutant(
+        "the tail is a tripwire after the flip",
+        (
+            Edit(
+                "activities/tail.py",
+                "await self._work.source.reverse.late_writes(collection, keys) if keys else []",
+                "[]",
+            ),
+        ),
+        (f"{TRIPWIRE}::test_a_late_write_is_quarantined_with_its_image_and_the_source_put_right",),
+    ),
+    Mutant(
+        "what is judged under the target commits only under it",
+        (Edit("midflight/postgres/reverse.py", '    if row[0] != "target":', '    if row[0] == "nobody":'),),
+        (f"{TRIPWIRE}::test_a_change_judged_under_the_target_but_committed_after_the_way_back_is_not_late",),
+    ),
+)
