@@ -32,6 +32,7 @@ bench-gateway: $(READY)  ## what the application's library adds to a read and a 
 lock: $(READY)  ## write both lock files anew from pyproject.toml
 	@$(COMPILE) --all-extras -o requirements.lock pyproject.toml
 	@$(COMPILE) -c requirements.lock -o deploy/requirements.lock pyproject.toml
+	@sed -i '/^# The following packages are considered/d' requirements.lock deploy/requirements.lock
 
 clean:  ## the virtual environment, caches and the local servers' data
 	@rm -rf .venv .midflight .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
