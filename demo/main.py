@@ -45,6 +45,6 @@ def _start_afresh(home: Path) -> None:
     if embedded.running(home) is not None:
         raise StateDirBusy("A demonstration is still running.", next_step="Stop it with `midflight down`.")
     embedded.down(home)
-    shutil.rmtree(home / "mongo", ignore_errors=True)
-    shutil.rmtree(home / "journals", ignore_errors=True)
+    for folder in ("mongo", "journals", "shop", "archive"):
+        shutil.rmtree(home / folder, ignore_errors=True)
     postgres.forget(home)

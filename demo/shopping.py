@@ -47,16 +47,18 @@ class Shopping:
             yield
 
     async def move(self) -> Told:
-        """The whole journey; then a last audit of the authority."""
+        """The whole journey."""
         moves = Moves(self._voice, self._settings, [self._plan], lambda traveller: ShopOwner(traveller, self.auditor))
         adding = asyncio.create_task(self.auditor.keep_adding_up(self._target_in_charge))
         try:
-            told = await moves.run()
+            return await moves.run()
         finally:
             adding.cancel()
-        if not told.doubts:
-            await self.auditor.look("at the end", both=False)
-        return told
+
+    def audit(self, occasion: str) -> None:
+        """Audit the target, once it is in charge."""
+        if self._target_in_charge():
+            self.auditor.look_now(occasion, both=False)
 
     def report(self, frozen: Sequence[Window] = ()) -> TrafficReport:
         """What the traffic came to; when it has ended."""

@@ -17,7 +17,7 @@ STOP_SECONDS = 20.0
 class Pace:
     """How much of it: the share of the documents, and the writer's rate."""
 
-    share: float = 1.0
+    share: float = 0.25
     writes_per_second: float = 160.0
 
 

@@ -130,9 +130,15 @@ class Stack:
             f"worker-{number}",
             (sys.executable, str(WORKER_DIRECTORY / "worker.py")),
             lambda: None,  # workflows wait for a worker; nobody else has to
-            environment=child_environment(servers.environment(workers.sources, workers.targets)),
+            environment=child_environment({**servers.environment(workers.sources, workers.targets), **self._archive()}),
             grace_seconds=WORKER_GRACE_SECONDS,
         )
+
+    def _archive(self) -> dict[str, str]:
+        """Where the worker archives; it runs elsewhere, so the path must be whole."""
+        chosen = self._settings.chosen("archive_dir")
+        place = self._settings.archive_dir.resolve() if chosen else self._dir / "archive"
+        return {"MIDFLIGHT_ARCHIVE_DIR": str(place)}
 
     def _forget_ephemeral(self) -> None:
         if not self._options.ephemeral:
