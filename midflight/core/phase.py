@@ -24,8 +24,6 @@ class Phase(StrEnum):
 ORDER: tuple[Phase, ...] = tuple(Phase)
 UNDOABLE: frozenset[Phase] = frozenset(ORDER[: ORDER.index(Phase.SOAK)])
 """Where a rollback may lead to: every phase before the flip."""
-POINT_OF_NO_RETURN = Phase.DECOMMISSION
-"""Until this phase has begun to drop, the move can be rolled back."""
 
 
 def after(phase: Phase) -> Phase:
