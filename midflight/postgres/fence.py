@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from psycopg import sql
 
 from midflight.core.plan import Plan
 from midflight.postgres import authority
+from midflight.postgres.failures import Contended
 from midflight.postgres.session import Connection, Session
 from midflight.postgres.triggers import (
     TRIGGERS,
@@ -24,6 +27,9 @@ _INSTALLED = sql.SQL(
     " and t.tgname = any(%s) and t.tgenabled = 'A'"
 )
 _THERE = sql.SQL("select to_regclass(format('%%I.%%I', %s::text, %s::text)) is not null")
+_SHORT_WAIT = sql.SQL("set local lock_timeout = '100ms'")
+AWHILE_SECONDS = 0.2
+"""Between two attempts to lock a table that is in use."""
 _WRITES = ("insert", "update", "delete", "truncate")
 
 
@@ -39,12 +45,27 @@ class PostgresFence:
             await install_fence(connection, plan)
 
     async def remove(self, plan: Plan) -> None:
-        """Take ours off again; tables that are gone are left out. Repeating is safe."""
-        async with self._session.transaction() as connection:
-            for marked in marked_tables(plan):
+        """Take ours off again, while the application writes; tables that are gone are left out. Repeating is safe."""
+        for marked in marked_tables(plan):
+            while not await self._taken_off(marked):
+                pass
+
+    async def _taken_off(self, marked: Marked) -> bool:
+        """False, after a while, where others were faster.
+
+        With two tables locked we could wait for an application that waits for us; and whoever comes while we wait for
+        a lock waits behind us, so we do not wait long.
+        """
+        try:
+            async with self._session.transaction() as connection:
+                await connection.execute(_SHORT_WAIT)
                 if await _is_there(connection, marked):
                     for statement in (*drop_triggers(marked), drop_function(marked)):
                         await connection.execute(statement)
+        except Contended:
+            await asyncio.sleep(AWHILE_SECONDS)
+            return False
+        return True
 
     async def status(self, plan: Plan) -> list[FenceView]:
         """By table: what is refused and from whom. DomainUnknown."""
