@@ -4,62 +4,63 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 
 from rich.markup import escape
+from temporalio.service import RPCError
 
 from demo.owners import Owner
-from demo.stunts import Stunt
 from demo.traveller import LOOK_SECONDS, PERSONS, Stuck, Traveller, described
 from midflight.contracts.domain import DomainReport
 from midflight.core.phase import Phase
 from midflight.core.plan import GateName
+from midflight.errors import TargetUnavailable
 
-DEADLINE_SECONDS = 180.0
-CUTOVERS_AGAIN = 2
+SET_BACK = frozenset({Phase.RAMP, Phase.CUTOVER})
+"""Phases that undo themselves, lose nothing by it, and wait for a person."""
+AWAY = (RPCError, TargetUnavailable)
+"""Somebody restarts Temporal or PostgreSQL: people try again."""
 Visit = tuple[GateName, int]
 """A gate, and how many phases had been entered: the same gate may be come to again."""
 
 
 async def attend(traveller: Traveller, owner: Owner, task_queue: str) -> DomainReport:
     """Start the move and do all that people do until it is done. Stuck if it cannot be led to its end."""
-    pending, seen = owner.stunts, set[Visit]()
+    seen = set[Visit]()
     await traveller.start(task_queue)
-    deadline, cutovers_left = time.monotonic() + DEADLINE_SECONDS, CUTOVERS_AGAIN
-    while (state := await traveller.look()).phase is not Phase.DONE:
+    deadline = time.monotonic() + owner.patience_seconds
+    while (await traveller.look()).phase is not Phase.DONE:
         if time.monotonic() > deadline:
-            raise Stuck(f"not done after {DEADLINE_SECONDS:g} s. {described(state)}")
-        if state.state == "attention":
-            cutovers_left = await _try_again(traveller, cutovers_left)
-        pending = await _perform(traveller, pending)
-        await owner.help(state)
-        await _approve(traveller, owner, seen)
+            raise Stuck(f"not done after {owner.patience_seconds:g} s. {described(traveller.state)}")
+        try:
+            await _one_look(traveller, owner, seen)
+        except AWAY as error:
+            traveller.say(f"[yellow]not now[/yellow]: {escape(str(error))}")
         await asyncio.sleep(LOOK_SECONDS)
-    if pending:
-        raise Stuck(f"{type(pending[0]).__name__} never had its moment")
+    if owner.stunts:
+        raise Stuck(f"{type(owner.stunts[0]).__name__} never had its moment")
     traveller.say("[bold green]done[/bold green]")
     return await traveller.handle.result()
 
 
-async def _try_again(traveller: Traveller, left: int) -> int:
-    """A cutover that missed its deadline was undone, and an operator tries again; all else is for people to look at."""
+async def _one_look(traveller: Traveller, owner: Owner, seen: set[Visit]) -> None:
+    """What there is to do now."""
+    if traveller.state.state == "attention":
+        await _try_again(traveller, owner)
+    for stunt in [stunt for stunt in owner.stunts if stunt.is_due(traveller)]:
+        owner.stunts.remove(stunt)
+        await stunt.perform(traveller)
+    await owner.help(traveller.state)
+    await _approve(traveller, owner, seen)
+
+
+async def _try_again(traveller: Traveller, owner: Owner) -> None:
+    """What missed its deadline or its limits was set back, and an operator tries again; all else is for people."""
     state = traveller.state
-    if state.phase is not Phase.CUTOVER or not left:
+    if state.phase not in SET_BACK or not owner.tries_left:
         raise Stuck(f"it needs attention. {described(state)}")
+    owner.tries_left -= 1
     traveller.say(f"[yellow]{escape(state.problem)}[/yellow]")
-    await traveller.resume("the cutover was undone: once more")
-    return left - 1
-
-
-async def _perform(traveller: Traveller, pending: Sequence[Stunt]) -> list[Stunt]:
-    """Those stunts whose moment has not come yet."""
-    left: list[Stunt] = []
-    for stunt in pending:
-        if stunt.is_due(traveller):
-            await stunt.perform(traveller)
-        else:
-            left.append(stunt)
-    return left
+    await traveller.resume("once more")
 
 
 async def _approve(traveller: Traveller, owner: Owner, seen: set[Visit]) -> None:

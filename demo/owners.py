@@ -18,6 +18,8 @@ from midflight.contracts.domain import DomainState
 from midflight.core.phase import Phase, Stage
 from midflight.core.plan import GateName
 
+TRIES = 2
+PATIENCE_SECONDS = 180.0
 CONSTRAINTS = Path(__file__).resolve().parent.parent / "examples" / "loyalty" / "constraints.sql"
 STUNTS: dict[str, tuple[type[Stunt], ...]] = {
     "members": (PauseInBackfill,),
@@ -33,6 +35,11 @@ class Owner(Protocol):
     """Looks after one move."""
 
     stunts: list[Stunt]
+    """Not performed yet."""
+    tries_left: int
+    """How often something that was set back may be tried again."""
+    patience_seconds: float
+    """How long the whole move may take."""
 
     async def help(self, state: DomainState) -> None:
         """What people do meanwhile; asked again and again."""
@@ -50,6 +57,7 @@ class DomainOwner:
     def __init__(self, traveller: Traveller, desk: QuarantineDesk, place: Place) -> None:
         self._traveller, self._desk, self._place = traveller, desk, place
         self.stunts: list[Stunt] = [stunt() for stunt in STUNTS.get(traveller.domain, ())]
+        self.tries_left, self.patience_seconds = TRIES, PATIENCE_SECONDS
         self.verdict: Verdict | None = None
 
     async def help(self, state: DomainState) -> None:
@@ -78,6 +86,7 @@ class ShopOwner:
     def __init__(self, traveller: Traveller, auditor: Auditor) -> None:
         self._traveller, self._auditor = traveller, auditor
         self.stunts: list[Stunt] = [RollBackFromTarget(auditor)]
+        self.tries_left, self.patience_seconds = TRIES, PATIENCE_SECONDS
         self._constrained = False
 
     async def help(self, state: DomainState) -> None:

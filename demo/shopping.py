@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from demo.auditor import Auditor
 from demo.moves import Moves, Told, Voice
-from demo.owners import ShopOwner
+from demo.owners import Owner, ShopOwner
 from demo.plans import SHOP
 from demo.shop import Shop, ShopFailed, Traffic
 from demo.traffic import TrafficReport, report
+from demo.traveller import Traveller
 from demo.watch import Watch
 from demo.writer import SOURCE, TARGET
 from embedded import Servers
@@ -33,6 +34,7 @@ class Shopping:
         self.shop = Shop(servers, SHOP, folder, traffic)
         self.auditor = Auditor(self.shop, voice)
         self.watch = Watch(servers.postgres_dsn, plan.domain)
+        self.owner: Callable[[Traveller], Owner] = lambda traveller: ShopOwner(traveller, self.auditor)
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -48,7 +50,7 @@ class Shopping:
 
     async def move(self) -> Told:
         """The whole journey."""
-        moves = Moves(self._voice, self._settings, [self._plan], lambda traveller: ShopOwner(traveller, self.auditor))
+        moves = Moves(self._voice, self._settings, [self._plan], lambda traveller: self.owner(traveller))
         adding = asyncio.create_task(self.auditor.keep_adding_up(self._target_in_charge))
         try:
             return await moves.run()

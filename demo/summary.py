@@ -41,7 +41,7 @@ class Summary:
     @property
     def ok(self) -> bool:
         """Whether nothing is left to doubt."""
-        judged = bool(self.verdicts) and all(verdict.ok for verdict in self.verdicts)
+        judged = bool(self.verdicts or self.traffic) and all(verdict.ok for verdict in self.verdicts)
         return judged and not self.doubts and not (self.traffic and (self.traffic.doubts or self.traffic.lost))
 
     @property

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,15 @@ class Child:
         """Send the stop signal, if there is still someone to receive it."""
         if self.alive():
             self._process.send_signal(self.service.stop_signal)
+
+    def kill(self) -> None:
+        """kill -9, also of the processes that it started; returns when all are gone."""
+        ours = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
+        for process in ours:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
+        psutil.wait_procs(ours[1:], timeout=self.service.grace_seconds)
 
     def wait_stopped(self) -> None:
         """Wait for the end; after the grace time, kill the whole process group."""

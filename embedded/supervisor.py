@@ -50,6 +50,19 @@ class Supervisor:
         for child in self._children:
             child.wait_ready()
 
+    def child(self, name: str) -> Child:
+        """The running process of a service, or the last one. KeyError."""
+        found = [child for child in self._children if child.service.name == name]
+        if not found:
+            raise KeyError(name)
+        return found[-1]
+
+    def start_again(self, name: str) -> Child:
+        """Start a service that has ended once more, at the same address with the same data; does not wait."""
+        ended = self.child(name)
+        self._children.remove(ended)
+        return self.launch(ended.service)
+
     def dead(self) -> list[Child]:
         """Services that ended without being asked."""
         return [child for child in self._children if not child.alive()]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -15,6 +16,8 @@ from examples.loyalty.records import Records, Result, Sent
 ANSWER_SECONDS = 40.0
 AVOIDED_SECONDS = 0.5
 """So long a process that did not take a connection is left alone, as a load balancer would."""
+SLOW_SECONDS = 1.0
+"""A process that has left a request unanswered for so long gets no new ones, while another one answers."""
 ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -42,21 +45,36 @@ class Answer:
 
 
 class Processes:
-    """The application's processes, and which of them to leave alone for a moment."""
+    """The application's processes, as a load balancer sees them: which of them to leave alone for a moment."""
 
     def __init__(self, ports: Sequence[int], rng: Random) -> None:
         self._until = dict.fromkeys(ports, 0.0)
+        self._asked: dict[int, dict[int, float]] = {port: {} for port in ports}
+        self._number = 0
         self._rng = rng
 
     def pick(self, but: int | None = None) -> int:
         """One that answers, as far as we know."""
+        others = [port for port in self._until if port != but] or list(self._until)
         now = time.monotonic()
-        up = [port for port, until in self._until.items() if port != but and until <= now]
-        return self._rng.choice(up or [port for port in self._until if port != but] or list(self._until))
+        up = [port for port in others if self._until[port] <= now]
+        quick = [port for port in up if now - min(self._asked[port].values(), default=now) < SLOW_SECONDS]
+        return self._rng.choice(quick or up or others)
 
     def avoid(self, port: int) -> None:
         """It did not take a connection."""
         self._until[port] = time.monotonic() + AVOIDED_SECONDS
+
+    @contextmanager
+    def asked(self, port: int) -> Iterator[None]:
+        """It has been asked, and has not answered until the end of the block."""
+        self._number += 1
+        mine = self._number
+        self._asked[port][mine] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._asked[port][mine]
 
 
 class Client:
@@ -82,8 +100,9 @@ class Client:
         url = f"http://127.0.0.1:{port}{path}"
         method = "GET" if body is None else "POST"
         try:
-            async with self._http.request(method, url, json=body) as response:
-                return Answer(response.status, await response.json(content_type=None))
+            with self._processes.asked(port):
+                async with self._http.request(method, url, json=body) as response:
+                    return Answer(response.status, await response.json(content_type=None))
         except ERRORS:
             return Answer(0)
         except ValueError:  # an error page instead of JSON

@@ -44,7 +44,7 @@ async def run(options: argparse.Namespace) -> None:
 async def _sessions(stack: AsyncExitStack, options: argparse.Namespace, shared: Surroundings) -> list[Session]:
     connector = await stack.enter_async_context(aiohttp.TCPConnector(limit=0, keepalive_timeout=30))
     own = [_members(options.members)[HOT_MEMBERS + n :: options.sessions] for n in range(options.sessions)]
-    sessions = []
+    processes, sessions = Processes(options.ports, Random(options.seed)), []
     for number, members in enumerate(own):
         rng = Random(f"{options.seed}/{number}")
         http = aiohttp.ClientSession(
@@ -54,7 +54,7 @@ async def _sessions(stack: AsyncExitStack, options: argparse.Namespace, shared: 
             timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS, connect=3),
         )
         await stack.enter_async_context(http)
-        client = Client(http, Processes(options.ports, rng), shared.records)
+        client = Client(http, processes, shared.records)
         sessions.append(Session(f"{options.seed}-{number:02d}", client, members, shared, rng))
     return sessions
 
