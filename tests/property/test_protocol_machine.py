@@ -24,7 +24,15 @@ RUNS = int(os.environ.get("MIDFLIGHT_TEST_RUNS", "100"))
 STEPS = 20
 
 CALLS = ("ledger.set_stage", "fence.raise_fence", "fence.lower_fence", "ledger.flip", "feed.mark", "rows.last_token")
-CALLS_BACK = ("ledger.close", "ledger.reopen", "ledger.flip_back", "fence.lower_fence", "reverse.write_back")
+CALLS_BACK = (
+    "ledger.close",
+    "ledger.reopen",
+    "ledger.flip_back",
+    "fence.lower_fence",
+    "marks.dirty",
+    "marks.written_back",
+    "reverse.write_back",
+)
 KINDS = ("sleeper", "write", "sync", "lost answer", "failure")
 
 keys = st.sampled_from(KEYS)

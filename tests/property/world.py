@@ -131,7 +131,9 @@ class Intrusion:
             "failure": {"before": away},
         }
         source, target = world.bridge.source, world.bridge.target
-        if port in ("fence", "reverse", "feed"):
+        if port == "marks":
+            target = replace(target, reverse=Faulty(target.reverse, method, **hooks[self.what]))
+        elif port in ("fence", "reverse", "feed"):
             source = replace(source, **{port: Faulty(getattr(source, port), method, **hooks[self.what])})
         else:
             target = replace(target, **{port: Faulty(getattr(target, port), method, **hooks[self.what])})
@@ -457,8 +459,8 @@ class World:
         if (await self.bridge.target.ledger.authority(DOMAIN)).authority == "target":
             await drained_back(self.bridge, SOON)
             assert await self.bridge.target.reverse.pending(DOMAIN) == (0, 0)
-        else:
-            await self.backfill(stall=False)  # it copies what nobody changed
+        elif not self.copied:
+            await self.backfill(stall=False)
         expected = {key: value for key, value in self.truth.items() if value is not None}
         assert await self.in_source() == {key: image(key, value) for key, value in expected.items()}
         assert await self.in_target() == {key: (value, image(key, value)["parts"]) for key, value in expected.items()}
