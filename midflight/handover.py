@@ -120,12 +120,18 @@ class _Over(Attempt):
     async def _look_first(self) -> None:
         """What needs no hold: connections are open, the tail is near, few keys are left to compare."""
         rows, domain = self.bridge.target.rows, self.bridge.plan.domain
+        await self._raise_clock()
         # The token comes first, and what was being applied then is compared below: the tail has passed it.
         token = await rows.last_token(domain)
         await drained(self.bridge, self.limit)
         for suspect in await differing(self.bridge, await changed_keys(self.bridge, self._token)):
             self._suspects.setdefault(suspect.collection, []).append(suspect.key)
         self._token = token
+
+    async def _raise_clock(self) -> None:
+        """Guards at the source may be of another ledger, whose clock stood higher: they would keep writes back out."""
+        largest = await self.bridge.source.reverse.largest_seq(names(self.bridge))
+        await self.bridge.target.ledger.raise_clock(largest)
 
     async def _hold(self) -> int:
         bridge, ledger, domain = self.bridge, self.bridge.target.ledger, self.bridge.plan.domain

@@ -66,6 +66,13 @@ class MongoReverse:
                 late += await in_transaction(self._database.client, partial(self._late, collection, some))
         return late
 
+    async def largest_seq(self, collections: Sequence[str]) -> int:
+        """The largest `seq` that any guard of these collections holds; 0 without guards."""
+        ours = {"c": {"$in": list(collections)}}
+        with driver_errors(f"reading {GUARDS}", privilege=f"find on {GUARDS}"):
+            newest = await self._guards.find_one(ours, {"seq": 1}, sort=[("seq", -1)])
+        return int(newest["seq"]) if newest else 0
+
     async def forget_guards(self, collections: Sequence[str]) -> None:
         """Remove the guards, and their collection with the last one. Repeating is safe."""
         with driver_errors(f"removing guards from {GUARDS}", privilege=f"remove and dropCollection on {GUARDS}"):

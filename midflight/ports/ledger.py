@@ -58,6 +58,9 @@ class Ledger(Protocol):
         Returns the new epoch. Repeating with the old epoch is safe.
         """
 
+    async def raise_clock(self, above: int) -> None:
+        """Every token and every dirty mark from now on is larger than this. A clock that is larger already stays."""
+
     async def close(self, domain: str) -> AuthorityRow:
         """The target stays the authority, but accepts nothing: stage = hold. Waits for its transactions in flight.
 

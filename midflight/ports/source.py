@@ -125,6 +125,9 @@ class ReverseWriter(Protocol):
         Document and guard are read in one transaction. A key without a guard is late.
         """
 
+    async def largest_seq(self, collections: Sequence[str]) -> int:
+        """The largest `seq` that any guard of these collections holds; 0 without guards."""
+
     async def forget_guards(self, collections: Sequence[str]) -> None:
         """Remove the guards of these collections. Only after the last reverse writer is gone for good."""
 

@@ -65,6 +65,9 @@ _COUNTS = sql.SQL(
     " count(*) filter (where refused) from midflight.guards g join midflight.collections c on c.id = g.collection_id"
     " where c.domain = %s and c.collection = %s"
 )
+CLOCK_LEAP = 1_000_000
+"""Others may draw between our look at the clock and its raise: so far ahead that they do not get past it meanwhile."""
+_RAISE_CLOCK = sql.SQL("select setval('midflight.clock', %s) from midflight.clock where last_value <= %s")
 
 
 class PostgresLedger:
@@ -109,6 +112,10 @@ class PostgresLedger:
     async def flip(self, domain: str, epoch: int, revision: int | None = None) -> int:
         """Make the target the authority; waits for applies under way. Repeating with the old epoch is safe."""
         return (await authority.flip(self._session, domain, epoch, revision)).epoch
+
+    async def raise_clock(self, above: int) -> None:
+        """Every token and every dirty mark from now on is larger than this. A clock that is larger already stays."""
+        await self._session.rows(_RAISE_CLOCK, (above + CLOCK_LEAP, above))
 
     async def close(self, domain: str) -> AuthorityRow:
         """The target stays the authority but accepts nothing; waits for writes it has accepted. Repeating is safe."""

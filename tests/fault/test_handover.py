@@ -10,17 +10,21 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from midflight.core.keys import key_bytes
 from midflight.core.phase import Stage
 from midflight.core.routing import BUCKETS
+from midflight.core.values import encode
 from midflight.errors import AuthorityMoved, MidflightError
 from midflight.handover import take_back
 from midflight.ports import Target
-from midflight.records import Beat
+from midflight.records import Beat, WriteBack
 from midflight.testing.faults import Faulty, FaultyStores, Valve, lose
+from midflight.waiting import drained
 from tests.fault.test_stores_away import through
 from tests.fixtures.moving import (
     AT_THE_TARGET,
     BACK_AT_THE_SOURCE,
+    SOON,
     as_applier,
     at_source,
     at_target,
@@ -33,7 +37,7 @@ from tests.fixtures.moving import (
     version_of,
 )
 from tests.fixtures.proxy import proxied
-from tests.fixtures.rig import Rig
+from tests.fixtures.rig import Rig, order
 
 STEPS_OVER = ["hold", "acknowledge", "fence", "drain", "verify", "flip"]
 STEPS_BACK = ["close", "acknowledge", "tripwire", "drain", "flip", "release"]
@@ -390,6 +394,19 @@ async def test_a_write_of_the_last_moment_at_the_target_is_in_the_source_when_it
         with prepared.source() as shop:
             assert version_of(shop, 2) == 5
             assert shop.orders.find_one({"_id": 3}) is None
+
+
+async def test_what_the_target_takes_goes_back_past_the_guards_of_an_earlier_ledger(prepared: Rig) -> None:
+    """The target was replaced, its clock began anew; the source kept guards of before. Red unless the clock is raised."""
+    async with moving(prepared) as bridge:
+        old = [WriteBack(key_bytes(n), 9_000_000_000, encode({**order(n), "version": 3})) for n in (2, 3)]
+        assert await bridge.source.reverse.write_back("orders", old) == []
+        await drained(bridge, SOON)
+        await over(bridge, prepared)
+        prepared.query("update shop.orders set version = 5 where id = '2' returning id")
+        assert (await back(bridge, prepared)).done
+        with prepared.source() as shop:
+            assert (version_of(shop, 2), version_of(shop, 3)) == (5, 3)
 
 
 async def test_an_instance_that_does_not_acknowledge_the_close_is_named_and_the_target_reopened(prepared: Rig) -> None:

@@ -306,3 +306,14 @@ async def test_lag_is_what_the_tail_says_until_it_falls_silent(here: Shop) -> No
     assert 100 <= silent < 160
     await here.apply([], checkpoint=FeedPosition(b"moved", 0, 0))
     assert ((await evidence(here)).lag_seconds or 0) >= 100
+
+
+async def test_the_clock_is_raised_above_what_is_asked_for_and_never_lowered(here: Shop) -> None:
+    ledger, rows = here.target.ledger, here.target.rows
+    await ledger.raise_clock(5_000_000)
+    raised = await rows.last_token(DOMAIN)
+    assert raised > 5_000_000
+    await ledger.raise_clock(5_000_000)
+    await ledger.raise_clock(0)
+    assert await rows.last_token(DOMAIN) == raised
+    assert (await here.target.door.draw(DOMAIN)).token == raised + 1

@@ -339,3 +339,10 @@ async def test_a_commit_whose_fate_is_unknown_is_done_again_without_harm(
     monkeypatch.setattr(transactions, "_attempt", forgetful)
     assert await put(source, change(1, {"_id": 1, "a": 1})) == {}
     assert await documents(database) == [{"_id": 1, "a": 1}]
+
+
+async def test_the_largest_seq_is_that_of_the_guards_of_these_collections(source: Source) -> None:
+    assert await source.reverse.largest_seq([NAME]) == 0
+    await put(source, change(7, {"_id": 1}), change(2**40, None, 2), change(9, {"_id": 3}))
+    assert await source.reverse.largest_seq([NAME, "others"]) == 2**40
+    assert await source.reverse.largest_seq(["others"]) == 0
