@@ -11,11 +11,13 @@ import asyncio
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import bson
 from bson import json_util
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ExecutionTimeout
 
 from midflight.errors import CollectionMissing
 from midflight.mongo.driver_errors import driver_errors
@@ -55,11 +57,30 @@ class MongoFence:
         await _all([*validators, self._users.restrict(users, collections)])
 
     async def lower_fence(self, collections: Sequence[str], users: Sequence[str] = ()) -> None:
-        """Put back what each fence itself remembers; a collection without a fence of ours is left as it is."""
+        """Put back what each fence itself remembers; a collection without a fence of ours is left as it is.
+
+        A fence that was still on its way when we were asked does not stay up either.
+        """
         validations = await self._validations(collections, all_of_them=False)
+        unfenced = [name for name, each in validations.items() if _memory(each) is None]
+        turns = [self._wait_for_our_turn(name) for name in unfenced]
+        await _all([*self._restored(validations), *turns, self._users.restore(users, collections)])
+        if unfenced and (late := self._restored(await self._validations(unfenced, all_of_them=False))):
+            await _all(late)
+
+    def _restored(self, validations: Mapping[str, Mapping[str, Any]]) -> list[Coroutine[Any, Any, None]]:
         memories = {name: memory for name, each in validations.items() if (memory := _memory(each)) is not None}
-        validators = [self._validate(name, _validation_in(memory)) for name, memory in memories.items()]
-        await _all([*validators, self._users.restore(users, collections)])
+        return [self._validate(name, _validation_in(memory)) for name, memory in memories.items()]
+
+    async def _wait_for_our_turn(self, collection: str) -> None:
+        """Return when no command that was sent before can raise a fence on this collection any more.
+
+        One that waits for a transaction goes through when that ends, whatever became of who sent it. So we queue up
+        behind it with a command that changes nothing. If our time is over before our turn, so is that of all before us.
+        """
+        doing = f"waiting for a late fence of `{collection}`"
+        with driver_errors(doing, privilege=f"collMod on {collection}"), suppress(ExecutionTimeout):
+            await self._database.command("collMod", collection, maxTimeMS=COMMAND_MS)
 
     async def fenced(self, collections: Sequence[str]) -> set[str]:
         """The collections that carry our fence."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from bson import Int64
 from pymongo import AsyncMongoClient, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import BulkWriteError, ExecutionTimeout, OperationFailure
 
 import embedded
 from midflight.errors import CollectionMissing, SourceUnavailable
@@ -263,3 +263,98 @@ async def test_one_collection_that_cannot_be_fenced_is_told_after_the_others_are
     assert await fence.fenced(["a", "b"]) == {"b"}
     await fence.lower_fence(["a", "b"])
     assert await fence.fenced(["a", "b"]) == set()
+
+
+# --- a fence that is late ---------------------------------------------------------------------------------------------
+
+
+class Queueing:
+    """As MongoDB does it, and the embedded server does not: a collMod waits for the transactions in flight.
+
+    First come, first served; each gives up when its own time is over.
+    """
+
+    def __init__(self, database: Database, limit_seconds: float = 60.0) -> None:
+        self._database = database
+        self._limit = limit_seconds
+        self.transaction = asyncio.Lock()
+        self.waiting = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._database[name]
+
+    async def command(self, name: str, *arguments: Any, **options: Any) -> Any:
+        self.waiting += 1
+        try:
+            await asyncio.wait_for(self.transaction.acquire(), self._limit)
+        except TimeoutError:
+            raise ExecutionTimeout("operation exceeded time limit", 50) from None
+        finally:
+            self.waiting -= 1
+        try:
+            return await self._database.command(name, *arguments, **options)
+        finally:
+            self.transaction.release()
+
+
+async def queued(database: Queueing, commands: int, *tasks: asyncio.Task[None]) -> None:
+    """Until so many wait, or one of the tasks did not care to."""
+    async with asyncio.timeout(20):
+        while database.waiting < commands and not any(task.done() for task in tasks):
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("own", [{}, CUSTOMERS])
+async def test_a_fence_that_waits_for_a_transaction_does_not_come_up_after_it_was_lowered(
+    database: Database, own: dict[str, Any]
+) -> None:
+    """Red if only the fences that are up are lowered: whoever sent the late one may be dead, and it stays for ever."""
+    await database.command("collMod", "a", **own)
+    server = Queueing(database)
+    async with server.transaction:
+        raising = asyncio.create_task(_fence_on(server).raise_fence(["a", "b"]))
+        await queued(server, 2, raising)
+        lowering = asyncio.create_task(_fence_on(server).lower_fence(["a", "b"]))
+        await queued(server, 4, lowering)
+    await asyncio.gather(raising, lowering)
+    assert await _fence_on(server).fenced(["a", "b"]) == set()
+    assert {name: value for name, value in (await options(database, "a")).items() if name in own} == own
+
+
+async def test_lowering_ends_when_the_transaction_outlives_the_late_fence(database: Database) -> None:
+    """A command whose own time is over has seen the end of all that came before it."""
+    server = Queueing(database, limit_seconds=0.2)
+    async with server.transaction:
+        raising = asyncio.create_task(_fence_on(server).raise_fence(["a"]))
+        await queued(server, 1, raising)
+        await _fence_on(server).lower_fence(["a"])
+        with pytest.raises(SourceUnavailable):
+            await raising
+    assert await _fence_on(server).fenced(["a"]) == set()
+
+
+async def test_nothing_waits_where_every_fence_is_up(database: Database, fence: SourceFence) -> None:
+    """Lowering is part of a hold: one command a collection, no more."""
+    await fence.raise_fence(["a", "b"])
+    counting = CommandsOf(database)
+    await _fence_on(counting).lower_fence(["a", "b"])
+    assert sorted(counting.sent) == ["a", "b"]
+
+
+class CommandsOf(Queueing):
+    """Which collections were changed."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.sent: list[str] = []
+
+    async def command(self, name: str, *arguments: Any, **options: Any) -> Any:
+        self.sent.append(arguments[0])
+        return await super().command(name, *arguments, **options)
+
+
+def _fence_on(server: Queueing) -> fence_module.MongoFence:
+    return fence_module.MongoFence(cast("Database", server))
