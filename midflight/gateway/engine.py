@@ -150,7 +150,7 @@ class Engine:
     def fall_behind(self, unit: Unit) -> None:
         """What the unit wrote may be missing at the target. Thread-safe."""
         if unit.shadows:
-            unit.standing.floors.fall(unit.entities, unit.floor, unit.route.epoch)
+            unit.standing.floors.fall(unit.changed, unit.floor, unit.route.epoch)
             self.call_soon(lambda: self._mark(unit.standing))
 
     def mark_floor(self, standing: Standing, floor: Floor) -> None:

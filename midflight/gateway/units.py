@@ -26,7 +26,9 @@ class Unit:
         self.operation = ""
         self.touches = 0
         self._flight = flight
+        self._writes = False
         self._writes_without_keys = False
+        self._writes_without_entities = False
 
     @property
     def side(self) -> Side:
@@ -39,21 +41,29 @@ class Unit:
     @property
     def shadows(self) -> bool:
         """Whether something is to be brought to the target when it ends."""
-        return shadows(self.route) and bool(self.entities or self.keys)
+        return shadows(self.route) and bool(self._writes or self.keys)
 
     @property
     def keys_known(self) -> bool:
         """Whether every write in it said which documents it touched."""
         return not self._writes_without_keys
 
+    @property
+    def changed(self) -> set[bytes]:
+        """The entities whose data it may have changed; none where it may be anybody's."""
+        return set() if self._writes_without_entities else self.entities
+
     def wrote(self, entity: bytes) -> bool:
         """Whether it may have changed this entity's data."""
-        return entity in self.entities or (bool(self.keys) and not self.entities)
+        return entity in self.changed or (not self.changed and bool(self._writes or self.keys))
 
     def begin_write(self, operation: str, entities: Iterable[bytes]) -> int:
         """A write in it begins; returns what to hand to `end_write`."""
+        named = set(entities)
         self.operation = operation
-        self.entities.update(entities)
+        self.entities |= named
+        self._writes = True
+        self._writes_without_entities |= not named
         return self.touches
 
     def end_write(self, keys: Mapping[str, Iterable[Any]] | None, touched_before: int) -> None:

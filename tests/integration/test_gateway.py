@@ -335,6 +335,27 @@ async def test_what_missed_its_shadow_write_is_read_from_the_source_until_the_ta
     assert app.sides("points")[-1] is Side.TARGET
 
 
+@pytest.mark.parametrize("among_others", [False, True])
+async def test_after_a_write_that_names_nothing_everything_is_read_from_the_source(
+    world: World, app: App, among_others: bool
+) -> None:
+    async def reset(points: int) -> None:
+        await world.database["purses"].update_many({}, {"$set": {"points": points}})
+
+    await world.stage(Stage.RAMP, ALL)
+    await app.put("ada", 1)
+    reset_all = app.domain.write(entities=lambda points: [], target=reset)(reset)
+    with app.gateway.with_floor(""):
+        async with app.domain.unit_of_work():
+            if among_others:
+                await app.put("eve", 1)
+            await reset_all(0)
+            assert await app.points("ada") == 0
+        assert app.gateway.floor().startswith(f"{DOMAIN}.1.")
+    assert await app.points("ada") == 0
+    assert app.sides("points") == [Side.SOURCE, Side.SOURCE]
+
+
 async def test_a_floor_carries_what_a_session_wrote_to_another_process(world: World, app: App) -> None:
     await world.stage(Stage.RAMP, ALL)
     with app.gateway.with_floor(""):
