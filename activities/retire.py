@@ -12,7 +12,7 @@ from activities.opened import opened
 from activities.slices import beating
 from midflight.contracts.retire import Archive, ArchivedCollection, ArchiveReport, Drop
 from midflight.core.phase import Stage
-from midflight.errors import AuthorityMoved, SourceError
+from midflight.errors import ArchiveDiffers, AuthorityMoved
 from midflight.ports import Stores
 from midflight.records import Archived
 from midflight.sync import Bridge
@@ -47,7 +47,7 @@ class RetireActivities:
     async def drop(self, request: Drop) -> None:
         """Drop the source's collections and what of ours is beside them, and the triggers of the target tables.
 
-        SourceError, with nothing dropped, unless archive and source still hold the same.
+        ArchiveDiffers, with nothing dropped, unless archive and source still hold the same.
         """
         folder = self._directory / request.archive.folder
         async with opened(self._stores, request.ref) as work, beating(request.ref.domain, "drop"):
@@ -104,7 +104,7 @@ async def _begun(work: Bridge, folder: str) -> bool:
 
 async def _demand_equal(work: Bridge, report: ArchiveReport, folder: Path) -> None:
     if not await _holds(work, report, folder):
-        raise SourceError(
+        raise ArchiveDiffers(
             f"Archive {report.folder} and the source of {work.plan.domain} do not hold the same: nothing was dropped.",
             next_step="Look for late writes in the quarantine, then archive again.",
         )

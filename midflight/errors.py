@@ -51,6 +51,10 @@ class PositionLost(SourceError):
     """The source no longer holds our position in its change feed; only a new capture and backfill help."""
 
 
+class ArchiveDiffers(SourceError):
+    """Archive and source do not hold the same any more: nothing was dropped."""
+
+
 # --- the target -------------------------------------------------------------------------------------------------
 
 

@@ -80,7 +80,11 @@ class Settings(BaseModel):
         "INFO", "least severe level that is logged", AT_WORKER_START
     )
     max_concurrent_activities: int = _setting(
-        8, "activities one worker process runs at a time", AT_WORKER_START, ge=1, le=1000
+        200,
+        "activities one worker process runs at a time; each domain holds up to four for its whole way",
+        AT_WORKER_START,
+        ge=8,
+        le=1000,
     )
     heartbeat_throttle_seconds: float = _setting(
         1.0, "longest time a heartbeat is held back before it is sent", AT_WORKER_START, ge=0.1, le=60

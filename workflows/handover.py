@@ -83,6 +83,7 @@ async def settle(move: Move) -> None:
 async def come_back(move: Move) -> None:
     """Write back what the target has and the source has not; then make the source the authority, or say why not."""
     if not move.state.handing:
+        move.tail.start()  # it may have failed for good, which parked the move: without it no mark is ever passed
         move.reverse.start()
         await _drain(move)
         await move.steering.ready()

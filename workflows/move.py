@@ -88,7 +88,7 @@ class Move:
             dark_reads_bp=round(dark_percent * 100),
         )
         where = f" ({reads_percent:g} % of reads)" if stage is Stage.RAMP else ""
-        staged: Staged = await self.call(CutoverActivities.set_stage, request, f"stage {stage}{where}", options.SHORT)
+        staged: Staged = await self.call(CutoverActivities.set_stage, request, f"stage {stage}{where}", options.STAGED)
         self.state.stage, self.state.reads_percent = stage, reads_percent
         self.tell()
         await self.obeyed(staged)

@@ -31,6 +31,9 @@ AT_ONCE = RetryPolicy(
 
 SHORT: ActivityOptions = {"start_to_close_timeout": timedelta(minutes=5), "retry_policy": PATIENT}
 
+# A change of stage waits some seconds for the application's instances, and a worker may die meanwhile.
+STAGED: ActivityOptions = {**SHORT, "heartbeat_timeout": timedelta(seconds=20)}
+
 # Work in long slices: it beats after each batch, is stopped by the workflow, and goes on from the committed checkpoint.
 SLICE: ActivityOptions = {
     "start_to_close_timeout": timedelta(hours=24),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.backfill import BackfillActivities
@@ -124,10 +125,12 @@ async def decommission(move: Move) -> None:
         move.state.dropping = True
     await move.tail.stop()
     assert move.state.archive is not None
-    request = Drop(ref=move.ref, archive=move.state.archive)
-    await move.call(RetireActivities.drop, request, "drop the source's collections and what is ours", options.BUILD)
+    await _drop(move, move.state.archive)
     await move.record("decommissioned", archive=move.state.archive.model_dump())
 
+
+DIFFERS = "ArchiveDiffers"
+"""The type of the failure that says: the source has changed since it was archived."""
 
 RUNBOOK: dict[Phase, Callable[[Move], Awaitable[None]]] = {
     Phase.PREPARE: prepare,
@@ -159,10 +162,23 @@ async def _copy(move: Move, collection: str) -> None:
 async def _target_only(move: Move) -> None:
     """The application no longer knows of the source; what it changes is still marked."""
     if move.state.stage is not Stage.TARGET_ONLY:
-        staged: Staged = await move.call(CutoverActivities.retire, move.ref, "stage target_only", options.SHORT)
+        staged: Staged = await move.call(CutoverActivities.retire, move.ref, "stage target_only", options.STAGED)
         await move.obeyed(staged)
         move.state.stage = Stage.TARGET_ONLY
     await move.reverse.stop()
+
+
+async def _drop(move: Move, archive: ArchiveReport) -> None:
+    request = Drop(ref=move.ref, archive=archive)
+    try:
+        await move.call(RetireActivities.drop, request, "drop the source's collections and what is ours", options.BUILD)
+    except ActivityError as failure:
+        if not (isinstance(failure.cause, ApplicationError) and failure.cause.type == DIFFERS):
+            raise
+        # Nothing was dropped: the way back is still there, and another archive needs another look.
+        move.state.dropping, move.state.archive, move.state.passed = False, None, None
+        move.tail.start()
+        raise Parked(f"{failure.cause} `resume` archives again and asks for the approvals again.") from None
 
 
 async def _archive(move: Move) -> ArchiveReport:

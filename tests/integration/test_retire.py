@@ -11,7 +11,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.retire import RetireActivities
 from midflight.contracts.retire import Archive, ArchiveReport, Drop
-from midflight.errors import AuthorityMoved, SourceError
+from midflight.errors import ArchiveDiffers, AuthorityMoved, SourceError
 from midflight.ports import Source
 from midflight.testing.faults import Faulty, FaultyStores, LostAnswer, lose
 from midflight.waiting import drained
@@ -78,7 +78,7 @@ async def test_nothing_is_dropped_once_archive_and_source_differ(retired: Rig, t
     report = await archive(retired, tmp_path)
     with retired.source() as shop:
         shop.orders.delete_one({"_id": 4})
-        with pytest.raises(SourceError, match="nothing was dropped"):
+        with pytest.raises(ArchiveDiffers, match="nothing was dropped"):
             await drop(retired, tmp_path, report)
         assert shop.orders.count_documents({}) == 19
 

@@ -24,9 +24,9 @@ def test_defaults_hold_in_an_empty_environment() -> None:
 
 def test_every_setting_is_read_from_its_variable() -> None:
     settings = Settings.from_environment(
-        {"MIDFLIGHT_MAX_CONCURRENT_ACTIVITIES": "3", "MIDFLIGHT_LOG_FORMAT": "console", "PATH": "/bin"}
+        {"MIDFLIGHT_MAX_CONCURRENT_ACTIVITIES": "30", "MIDFLIGHT_LOG_FORMAT": "console", "PATH": "/bin"}
     )
-    assert (settings.max_concurrent_activities, settings.log_format) == (3, "console")
+    assert (settings.max_concurrent_activities, settings.log_format) == (30, "console")
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:

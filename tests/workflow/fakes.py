@@ -85,6 +85,7 @@ class World:
         self.let_archive = asyncio.Event()
         self.let_archive.set()
         self.drop_fails = False
+        self.stale_archive = ""
         self.forget_fails = False
         self.let_gather = asyncio.Event()
         self.let_gather.set()
@@ -283,7 +284,7 @@ class World:
             activity.heartbeat({})
             await asyncio.sleep(BEAT_SECONDS)
         one = ArchivedCollection(collection="members", documents=30, size=300, digest="d" * 64)
-        return ArchiveReport(folder="members-1", collections=(one,))
+        return ArchiveReport(folder=f"members-{self.called('archive')}", collections=(one,))
 
     @activity.defn
     async def drop(self, request: Drop) -> None:
@@ -291,6 +292,8 @@ class World:
         self.at_work_when_dropped = self.following + self.following_back
         if self.drop_fails:
             raise ApplicationError("the archive does not read back", type="SourceRefused", non_retryable=True)
+        if request.archive.folder == self.stale_archive:
+            raise ApplicationError("they do not hold the same", type="ArchiveDiffers", non_retryable=True)
 
     def _staged(self) -> Staged:
         return Staged(epoch=self.epoch, revision=len(self.stages), late=self.late)

@@ -105,6 +105,19 @@ async def test_once_the_drop_was_asked_for_a_rollback_is_refused_and_resume_goes
     assert stage.world.called("archive") == 1
 
 
+async def test_an_archive_that_is_stale_at_the_drop_is_made_anew_and_until_then_there_is_a_way_back(
+    stage: Stage,
+) -> None:
+    stage.world.stale_archive = "members-1"
+    handle = await stage.start(make_plan())
+    assert "`resume` archives again" in await stage.parked(handle)
+    await stage.until(handle, lambda s: stage.world.following == 1)
+    assert not (await handle.query(MigrateDomain.status)).state.dropping
+    await stage.resume(handle)
+    assert (await handle.result()).phase is Phase.DONE
+    assert stage.world.called("archive") == 2
+
+
 async def test_a_move_that_stands_still_in_prepare_can_be_given_up(stage: Stage) -> None:
     stage.world.findings = (FindingView(check="source: replica set", ok=False, detail="it is standalone"),)
     handle = await stage.start(make_plan())

@@ -201,6 +201,19 @@ async def test_an_undone_way_back_stays_with_the_target_until_resume_tries_again
     assert stage.world.authority == "source"
 
 
+async def test_a_tail_that_failed_for_good_runs_again_on_the_way_back(stage: Stage) -> None:
+    """Red if nobody starts it: no mark would ever be passed, and every handover back would end in vain."""
+    handle = await in_charge(stage)
+    stage.world.follow_fails = "no privilege"
+    stage.world.let_follow.clear()
+    await stage.parked(handle)
+    stage.world.follow_fails = None
+    stage.world.let_follow.set()
+    await stage.roll_back(handle, Phase.RAMP)
+    await stage.until(handle, lambda s: s.state.state == "rolled_back")
+    assert stage.world.at_work_when_handed == (0, 1, 1)
+
+
 async def test_a_way_back_that_stands_still_can_be_withdrawn(stage: Stage) -> None:
     handle = await in_charge(stage)
     stage.world.refusal = "the source refuses 3 documents"
