@@ -17,7 +17,7 @@ from midflight.gateway.looking import Look, look, look_within
 from midflight.gateway.observing import Outcome, ReadCall
 from midflight.gateway.overriding import named, overridden
 from midflight.gateway.standing import Standing
-from midflight.gateway.units import unit_here
+from midflight.gateway.units import Unit, unit_here
 from midflight.mongo import refusals as source_refusals
 from midflight.postgres import refusals as target_refusals
 
@@ -92,8 +92,8 @@ class Reading(Generic[F]):
     kwargs: dict[str, Any]
 
     def look(self) -> Look | None:
-        """Where it goes, if that is known without waiting."""
-        unit = unit_here(self.standing)
+        """Where it goes, if that is known without waiting. NotReady in a unit of work that has outlived its epoch."""
+        unit = self._unit()
         if unit is not None:
             return look_within(unit, self.entity)
         floor = known_floor()
@@ -128,11 +128,18 @@ class Reading(Generic[F]):
             self.engine.spawn(work)
 
     def source_at_once(self) -> Look | None:
-        """Where to fall back to after the target failed, if that is known without waiting."""
-        unit = unit_here(self.standing)
+        """Where to fall back to after the target failed, if that is known without waiting. NotReady as in `look`."""
+        unit = self._unit()
         if unit is not None and self.standing.trusted is not None:
             return Look(unit.route, Side.SOURCE)
         return look(self.standing, self.entity, known_floor(), target_fails=True)
+
+    def _unit(self) -> Unit | None:
+        """The unit of work we are in. One whose lease had run out may be found again in another epoch."""
+        unit, trusted = unit_here(self.standing), self.standing.trusted
+        if unit is not None and trusted is not None and trusted.epoch != unit.route.epoch:
+            raise moved_away(self.standing.domain)
+        return unit
 
 
 def answer(outcome: Outcome) -> Any:

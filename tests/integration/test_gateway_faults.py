@@ -286,6 +286,34 @@ async def test_a_unit_of_work_that_slept_through_the_flip_must_be_begun_again(wo
             assert await app.put("ada", 6) == "target"
 
 
+@pytest.mark.parametrize("reads_bp", [0, ALL])
+async def test_a_unit_of_work_that_outlived_its_epoch_reads_nothing_any_more(world: World, reads_bp: int) -> None:
+    async def flip() -> None:
+        await world.flip()
+        await until(lambda: app.gateway.routes()[DOMAIN].epoch == 2, "the flip is known")
+
+    async def flip_and_fail() -> None:
+        await flip()
+        raise ConnectionError("gone")
+
+    async def read_in_a_unit() -> None:
+        async with app.domain.unit_of_work():
+            await flip()
+            await app.points("ada")
+
+    async def fall_back_in_a_unit() -> None:
+        app.before_target_read = flip_and_fail
+        async with app.domain.unit_of_work():
+            await app.points("ada")
+
+    async with open_app(world, policy=replace(QUICK, target_read_seconds=5)) as app:
+        await world.stage(Stage.RAMP, reads_bp)
+        await app.sees(Stage.RAMP, reads_bp)
+        with pytest.raises(NotReady, match="Begin the unit of work again"):
+            await (fall_back_in_a_unit() if reads_bp else read_in_a_unit())
+        assert Side.SOURCE not in app.sides("points")
+
+
 # --- fork -----------------------------------------------------------------------------------------------------------
 
 
