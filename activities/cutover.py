@@ -43,7 +43,9 @@ class CutoverActivities:
         """Move the stage, then wait a while for the instances of the application; `late` are those to wait for."""
         domain = request.ref.domain
         async with self._stores.target(request.ref.target_store) as target, beating(domain, "set the stage"):
-            row = await target.ledger.set_stage(domain, request.stage, request.reads_bp, request.dark_reads_bp)
+            row = await target.ledger.set_stage(
+                domain, request.stage, request.reads_bp, request.dark_reads_bp, request.epoch
+            )
             return await _staged(target, domain, row, ACKNOWLEDGE_SECONDS)
 
     @activity.defn
@@ -103,9 +105,9 @@ class CutoverActivities:
         """Forget the copy or only the backfill's progress."""
         async with opened(self._stores, request.ref) as work, beating(request.ref.domain, "undo"):
             if request.forget_copy:
-                await work.target.ledger.reset(work.plan)
+                await work.target.ledger.reset(work.plan, request.epoch)
             elif request.forget_partitions:
-                await work.target.ledger.reset_partitions(request.ref.domain)
+                await work.target.ledger.reset_partitions(request.ref.domain, request.epoch)
 
     @activity.defn
     async def retire(self, ref: DomainRef) -> Staged:

@@ -11,12 +11,16 @@ from midflight.core.phase import Stage
 
 
 class SetStage(Contract):
-    """Move the stage in the authority row; percentages in basis points."""
+    """Move the stage in the authority row; percentages in basis points.
+
+    With an `epoch` only in that one, and not out of a handover's hold: a request that comes late changes nothing.
+    """
 
     ref: DomainRef
     stage: Stage
     reads_bp: int = 0
     dark_reads_bp: int = 0
+    epoch: int | None = None
 
 
 class Staged(Contract):
@@ -120,8 +124,12 @@ class Record(Contract):
 
 
 class Undo(Contract):
-    """What a rollback takes back: the copy (epoch + 1, tables emptied) or only the backfill's progress."""
+    """What a rollback takes back: the copy (epoch + 1, tables emptied) or only the backfill's progress.
+
+    With an `epoch` only in that one: a request that comes late, or again, changes nothing.
+    """
 
     ref: DomainRef
     forget_copy: bool = False
     forget_partitions: bool = False
+    epoch: int | None = None

@@ -42,8 +42,13 @@ class Ledger(Protocol):
 
     async def authority(self, domain: str) -> AuthorityRow: ...
 
-    async def set_stage(self, domain: str, stage: Stage, reads_bp: int, dark_reads_bp: int) -> AuthorityRow:
-        """Move the stage while the source is the authority; AuthorityMoved otherwise (unless it is already so)."""
+    async def set_stage(
+        self, domain: str, stage: Stage, reads_bp: int, dark_reads_bp: int, epoch: int | None = None
+    ) -> AuthorityRow:
+        """Move the stage while the source is the authority; AuthorityMoved otherwise (unless it is already so).
+
+        With an epoch also AuthorityMoved in another epoch, and out of `hold`, which only a handover may leave.
+        """
 
     async def set_back(self, domain: str, revision: int, dark_reads_bp: int, breaches: Sequence[str]) -> bool:
         """From `ramp` with this revision to `dark_read`, and the reason into the audit trail (`READS_BREACHED`).
@@ -79,10 +84,11 @@ class Ledger(Protocol):
     async def retire(self, domain: str) -> None:
         """stage = target_only. Repeating is safe."""
 
-    async def reset(self, plan: Plan) -> None:
+    async def reset(self, plan: Plan, epoch: int | None = None) -> None:
         """Forget the copy.
 
         Epoch + 1 (older tokens of zombies die), target tables emptied, guards, partitions, position gone.
+        With an epoch: nothing is done in the next one (this was asked for before), AuthorityMoved in any other.
         """
 
     async def pin(self, domain: str, token: bytes) -> None:
@@ -97,8 +103,8 @@ class Ledger(Protocol):
 
     async def partitions(self, domain: str, collection: str) -> list[Partition]: ...
 
-    async def reset_partitions(self, domain: str) -> None:
-        """Forget all partitions, so that a new backfill starts from the beginning."""
+    async def reset_partitions(self, domain: str, epoch: int | None = None) -> None:
+        """Forget all partitions, so that a new backfill starts from the beginning. AuthorityMoved: another epoch."""
 
     async def quarantined(
         self, domain: str, *, collection: str | None = None, only_open: bool = True, at_most: int = 1_000

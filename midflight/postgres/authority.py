@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import sql
 
@@ -38,8 +38,10 @@ def _move(assignments: str, condition: str) -> sql.SQL:
     )
 
 
+# With an epoch: not in another one, nor out of the hold of a handover.
 _SET_STAGE = _move(
-    "stage = %(stage)s, reads_bp = %(reads_bp)s, dark_reads_bp = %(dark_reads_bp)s", "authority = 'source'"
+    "stage = %(stage)s, reads_bp = %(reads_bp)s, dark_reads_bp = %(dark_reads_bp)s",
+    "authority = 'source' and (%(epoch)s::bigint is null or epoch = %(epoch)s and stage <> 'hold')",
 )
 _FLIP = _move(
     "authority = 'target', epoch = epoch + 1, accepting = true, stage = 'target'",
@@ -64,13 +66,25 @@ async def read(session: Session, domain: str) -> AuthorityRow:
     return _row(await session.row(_READ, {"domain": domain}), domain)
 
 
-async def set_stage(session: Session, domain: str, stage: Stage, reads_bp: int, dark_reads_bp: int) -> AuthorityRow:
-    """The row with this stage. AuthorityMoved under the target, unless it is already so."""
-    wanted = (stage, reads_bp, dark_reads_bp)
-    to = dict(zip(("stage", "reads_bp", "dark_reads_bp"), wanted, strict=True))
-    row, moved = await _moved(session, domain, _SET_STAGE, to)
-    if not moved and (row.stage, row.reads_bp, row.dark_reads_bp) != wanted:
-        raise AuthorityMoved(f"The target is the authority of {domain}: its stage stays {row.stage}.")
+class Wanted(NamedTuple):
+    """What a stage is to be."""
+
+    stage: Stage
+    reads_bp: int
+    dark_reads_bp: int
+
+
+async def set_stage(session: Session, domain: str, wanted: Wanted, epoch: int | None = None) -> AuthorityRow:
+    """The row with this stage. AuthorityMoved under the target, unless it is already so.
+
+    With an epoch also AuthorityMoved in another epoch, and out of `hold`, which only a handover may leave.
+    """
+    row, moved = await _moved(session, domain, _SET_STAGE, {**wanted._asdict(), "epoch": epoch})
+    as_wanted = (row.stage, row.reads_bp, row.dark_reads_bp) == wanted and epoch in (None, row.epoch)
+    if not moved and not as_wanted:
+        raise AuthorityMoved(
+            f"The {row.authority} is the authority of {domain} in epoch {row.epoch}: its stage stays {row.stage}."
+        )
     return row
 
 

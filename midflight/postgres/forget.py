@@ -11,7 +11,7 @@ from midflight.postgres.authority import unknown
 from midflight.postgres.session import Connection
 
 _LOCK = sql.SQL(
-    "select authority, pg_advisory_xact_lock(midflight.turnstile(domain)),"
+    "select authority, epoch, pg_advisory_xact_lock(midflight.turnstile(domain)),"
     " set_config('midflight.applier', domain, true) from midflight.domains where domain = %s for update"
 )
 _NEXT_EPOCH = sql.SQL("update midflight.domains set epoch = epoch + 1, updated_at = now() where domain = %s")
@@ -23,16 +23,23 @@ _OF_COLLECTIONS = ("guards", "partitions", "quarantine", "dirty")
 _OF_DOMAIN = ("parity_runs", "positions")
 
 
-async def forget_copy(connection: Connection, plan: Plan) -> None:
+async def forget_copy(connection: Connection, plan: Plan, epoch: int | None = None) -> None:
     """Epoch + 1, so that older tickets die; our target tables emptied; guard rows and places gone.
 
-    AuthorityMoved where the target is the authority: then its rows are the truth, not a copy.
+    AuthorityMoved where the target is the authority: then its rows are the truth, not a copy. With an epoch: nothing
+    is done in the next one, where another attempt has been here already, and in any other it is AuthorityMoved.
     """
     row = await (await connection.execute(_LOCK, (plan.domain,))).fetchone()
     if row is None:
         raise unknown(plan.domain)
     if row[0] != "source":
         raise AuthorityMoved(f"The target is the authority of {plan.domain}: its rows are the truth and stay.")
+    if epoch is not None and row[1] == epoch + 1:
+        return
+    if epoch not in (None, row[1]):
+        raise AuthorityMoved(
+            f"{plan.domain} is in epoch {row[1]}: its copy is not the one of epoch {epoch}, and stays."
+        )
     await connection.execute(_NEXT_EPOCH, (plan.domain,))
     await _empty_tables(connection, plan)
     await _forget(connection, plan.domain)

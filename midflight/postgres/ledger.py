@@ -13,7 +13,7 @@ from midflight.core.gates import Evidence
 from midflight.core.phase import Stage
 from midflight.core.plan import Plan, plain
 from midflight.core.tables import tables
-from midflight.errors import LedgerConflict, TargetError
+from midflight.errors import AuthorityMoved, LedgerConflict, TargetError
 from midflight.postgres import authority
 from midflight.postgres.authority import unknown
 from midflight.postgres.evidence import gather
@@ -45,6 +45,7 @@ _PARTITIONS = sql.SQL(
 _FORGET_PARTITIONS = sql.SQL(
     "delete from midflight.partitions p using midflight.collections c where c.id = p.collection_id and c.domain = %s"
 )
+_LOCK_EPOCH = sql.SQL("select epoch from midflight.domains where domain = %s for share")
 _POSITION = sql.SQL("select token, commits, mark, lag_seconds, events from midflight.positions where domain = %s")
 _ENTRY = (
     "q.number, c.collection, q.key, q.field, q.value_type, q.column_name, q.reason, q.token, q.path, q.first_seen,"
@@ -101,9 +102,15 @@ class PostgresLedger:
         """The authority row. DomainUnknown."""
         return await authority.read(self._session, domain)
 
-    async def set_stage(self, domain: str, stage: Stage, reads_bp: int, dark_reads_bp: int) -> AuthorityRow:
-        """Move the stage while the source is the authority; AuthorityMoved otherwise (unless it is already so)."""
-        return await authority.set_stage(self._session, domain, stage, reads_bp, dark_reads_bp)
+    async def set_stage(
+        self, domain: str, stage: Stage, reads_bp: int, dark_reads_bp: int, epoch: int | None = None
+    ) -> AuthorityRow:
+        """Move the stage while the source is the authority; AuthorityMoved otherwise (unless it is already so).
+
+        With an epoch also AuthorityMoved in another epoch, and out of `hold`, which only a handover may leave.
+        """
+        wanted = authority.Wanted(stage, reads_bp, dark_reads_bp)
+        return await authority.set_stage(self._session, domain, wanted, epoch)
 
     async def set_back(self, domain: str, revision: int, dark_reads_bp: int, breaches: Sequence[str]) -> bool:
         """All reads back to the source, with the reason in the audit trail, unless the row has moved meanwhile."""
@@ -133,11 +140,14 @@ class PostgresLedger:
         """stage = target_only. Repeating is safe. AuthorityMoved while the source is the authority."""
         await authority.retire(self._session, domain)
 
-    async def reset(self, plan: Plan) -> None:
-        """Forget the copy: epoch + 1, target tables emptied; guard rows, places, quarantine and parity gone."""
+    async def reset(self, plan: Plan, epoch: int | None = None) -> None:
+        """Forget the copy: epoch + 1, target tables emptied; guard rows, places, quarantine and parity gone.
+
+        With an epoch: nothing is done in the next one (this was asked for before), AuthorityMoved in any other.
+        """
         async with self._session.transaction() as connection:
             await connection.execute("set local statement_timeout = 0")
-            await forget_copy(connection, plan)
+            await forget_copy(connection, plan, epoch)
 
     async def pin(self, domain: str, token: bytes) -> None:
         """Record the starting position; an existing one stays."""
@@ -173,9 +183,13 @@ class PostgresLedger:
         rows = await self._session.rows(_PARTITIONS, (domain, collection))
         return [Partition(number, KeyRange(lower, upper), *place) for number, lower, upper, *place in rows]
 
-    async def reset_partitions(self, domain: str) -> None:
-        """Forget all partitions, so that a new backfill starts from the beginning."""
-        await self._session.run(_FORGET_PARTITIONS, (domain,))
+    async def reset_partitions(self, domain: str, epoch: int | None = None) -> None:
+        """Forget all partitions, so that a new backfill starts from the beginning. AuthorityMoved: another epoch."""
+        async with self._session.transaction() as connection:
+            found = _known(await _first(connection, _LOCK_EPOCH, (domain,)), domain)[0]
+            if epoch not in (None, found):
+                raise AuthorityMoved(f"{domain} is in epoch {found}: the partitions of {epoch} are gone already.")
+            await connection.execute(_FORGET_PARTITIONS, (domain,))
 
     async def quarantined(
         self, domain: str, *, collection: str | None = None, only_open: bool = True, at_most: int = 1_000

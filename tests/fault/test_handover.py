@@ -397,7 +397,7 @@ async def test_a_write_of_the_last_moment_at_the_target_is_in_the_source_when_it
 
 
 async def test_what_the_target_takes_goes_back_past_the_guards_of_an_earlier_ledger(prepared: Rig) -> None:
-    """The target was replaced, its clock began anew; the source kept guards of before. Red unless the clock is raised."""
+    """The target was replaced, its clock began anew; the source kept its guards. Red unless the clock is raised."""
     async with moving(prepared) as bridge:
         old = [WriteBack(key_bytes(n), 9_000_000_000, encode({**order(n), "version": 3})) for n in (2, 3)]
         assert await bridge.source.reverse.write_back("orders", old) == []

@@ -81,6 +81,27 @@ async def test_a_stage_moves_only_while_the_source_is_the_authority(here: Shop) 
     await ledger.set_stage(DOMAIN, Stage.TARGET, 10_000, 0)
 
 
+async def test_a_change_of_stage_that_comes_in_a_later_epoch_changes_nothing(here: Shop) -> None:
+    """A rollback has emptied the target meanwhile: reads must not go there. Red without the epoch in the statement."""
+    ledger = here.target.ledger
+    assert (await ledger.set_stage(DOMAIN, Stage.RAMP, 100, 0, 1)).epoch == 1
+    assert (await ledger.set_stage(DOMAIN, Stage.RAMP, 100, 0, 1)).epoch == 1
+    await ledger.reset(here.plan)
+    await ledger.set_stage(DOMAIN, Stage.SHADOW, 0, 0, 2)
+    for reads_bp in (100, 10_000):
+        with pytest.raises(AuthorityMoved, match="epoch 2: its stage stays shadow"):
+            await ledger.set_stage(DOMAIN, Stage.RAMP, reads_bp, 0, 1)
+    assert (await ledger.authority(DOMAIN)).stage == Stage.SHADOW
+
+
+async def test_a_change_of_stage_in_its_epoch_does_not_end_the_hold_of_a_handover(here: Shop) -> None:
+    ledger = here.target.ledger
+    await ledger.set_stage(DOMAIN, Stage.HOLD, 10_000, 0)
+    with pytest.raises(AuthorityMoved, match="stays hold"):
+        await ledger.set_stage(DOMAIN, Stage.RAMP, 2_500, 0, 1)
+    assert (await ledger.authority(DOMAIN)).stage == Stage.HOLD
+
+
 async def test_a_flip_happens_once_however_often_it_is_asked_for(here: Shop) -> None:
     ledger = here.target.ledger
     assert await ledger.flip(DOMAIN, 1) == 2
@@ -199,6 +220,30 @@ async def test_a_reset_forgets_the_copy_and_begins_a_new_epoch(here: Shop) -> No
     assert (await ledger.authority(DOMAIN)).epoch == 2
     await ledger.pin(DOMAIN, b"again")
     assert (await here.apply([order("a", 1)])).written == 1
+
+
+async def test_a_reset_that_comes_late_or_again_leaves_the_new_copy_alone(here: Shop) -> None:
+    """Red without the epoch: it would empty a target that may be read by now."""
+    ledger = here.target.ledger
+    await ledger.reset(here.plan, 1)
+    await here.apply([order("a", 1)])
+    await ledger.reset(here.plan, 1)
+    assert await here.orders() == {"a": 1}
+    for epoch in (0, 3):
+        with pytest.raises(AuthorityMoved, match="epoch 2"):
+            await ledger.reset(here.plan, epoch)
+    assert await here.orders() == {"a": 1}
+    assert (await ledger.authority(DOMAIN)).epoch == 2
+
+
+async def test_partitions_are_forgotten_only_in_the_epoch_that_was_meant(here: Shop) -> None:
+    ledger = here.target.ledger
+    before = await ledger.partitions(DOMAIN, "orders")
+    with pytest.raises(AuthorityMoved, match="epoch 1"):
+        await ledger.reset_partitions(DOMAIN, 2)
+    assert await ledger.partitions(DOMAIN, "orders") == before != []
+    await ledger.reset_partitions(DOMAIN, 1)
+    assert await ledger.partitions(DOMAIN, "orders") == []
 
 
 async def test_a_reset_leaves_tables_that_are_not_ours(here: Shop) -> None:

@@ -10,7 +10,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities import cutover
 from activities.cutover import CutoverActivities
-from midflight.contracts.cutover import AwaitAcknowledged, HandBack, HandedOver, HandOver, Rehearse, SetStage
+from midflight.contracts.cutover import AwaitAcknowledged, HandBack, HandedOver, HandOver, Rehearse, SetStage, Undo
 from midflight.core.phase import Stage
 from midflight.core.routing import BUCKETS
 from midflight.errors import AuthorityMoved
@@ -39,6 +39,21 @@ async def test_a_stage_is_set_and_acknowledged(prepared: Rig) -> None:
     assert (staged.epoch, staged.late) == (1, ())
     assert staged.revision == prepared.one("select revision from midflight.domains")
     assert staged.seconds < 5
+
+
+async def test_requests_of_an_earlier_epoch_move_no_stage_and_empty_no_table(prepared: Rig) -> None:
+    """Those of an attempt that slept while the operator rolled back."""
+    ref = ref_of(prepared)
+    await run(prepared, "undo", Undo(ref=ref, forget_copy=True, epoch=1))
+    as_applier(prepared, "insert into shop.orders (id, version) values ('1', 1)")
+    await run(prepared, "undo", Undo(ref=ref, forget_copy=True, epoch=1))
+    late = SetStage(ref=ref, stage=Stage.RAMP, reads_bp=BUCKETS, epoch=1)
+    for activity, request in [("set_stage", late), ("undo", Undo(ref=ref, forget_partitions=True, epoch=1))]:
+        with pytest.raises(AuthorityMoved):
+            await run(prepared, activity, request)
+    assert prepared.query("select stage, epoch from midflight.domains") == [("off", 2)]
+    assert prepared.one("select count(*) from shop.orders") == 1
+    assert (await run(prepared, "set_stage", late.model_copy(update={"epoch": 2}))).epoch == 2
 
 
 async def test_who_is_late_is_named_and_may_be_waited_for(prepared: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
