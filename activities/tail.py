@@ -2,6 +2,7 @@
 
 While the target is the authority it is a tripwire: nothing is applied, but a change of the source that is not the
 reverse tail's own is quarantined with its image, and its key becomes dirty, so that the source is put right.
+Beside it the keeper looks after the source's fence.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from midflight.contracts.tail import Drain, Drained, Follow, Followed
 from midflight.core.outcome import Applied, FeedPosition
 from midflight.core.routing import Side
 from midflight.errors import AuthorityMoved, PositionLost
+from midflight.keeper import keeping
 from midflight.ports import Stores
 from midflight.records import Changed, LateWrite, Position
 from midflight.sync import Bridge, sync_keys
@@ -46,7 +48,7 @@ class TailActivities:
     async def follow(self, request: Follow) -> Followed:
         """Apply changes until the slice is over or the workflow pauses it; under the target, watch for late writes."""
         tally = _Tally()
-        async with until_paused(), opened(self._stores, request.ref) as work:
+        async with until_paused(), opened(self._stores, request.ref) as work, keeping(work):
             await _Follower(work, request, tally).run()
         return tally.followed()
 

@@ -8,6 +8,7 @@ LIBRARY = "midflight/handover.py"
 OVER = "tests/fault/test_handover.py"
 BACK = "tests/fault/test_reverse.py"
 TRIPWIRE = "tests/fault/test_tripwire.py"
+KEEPER = "tests/fault/test_keeper.py"
 
 HANDOVERS: tuple[Mutant, ...] = (
     Mutant(
@@ -61,6 +62,16 @@ HANDOVERS: tuple[Mutant, ...] = (
         (f"{OVER}::test_a_way_back_that_slept_does_not_lower_the_fence_of_the_next_way_over",),
     ),
     Mutant(
+        "whoever undoes looks again before the fence comes down",
+        (Edit(LIBRARY, "if await ledger.authority(domain) != row:", "if False:"),),
+        (f"{OVER}::test_an_undoing_that_slept_does_not_lower_the_fence_of_a_later_handover",),
+    ),
+    Mutant(
+        "without the ledger only who is still alone lowers the fence",
+        (Edit(LIBRARY, " and seconds() - self.began < self.limit + ALONE_SECONDS:", ":"),),
+        (f"{OVER}::test_without_the_ledger_an_attempt_that_slept_leaves_the_fence_alone",),
+    ),
+    Mutant(
         "acknowledgements before the fence",
         (
             Edit(
@@ -73,7 +84,7 @@ HANDOVERS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "the fence stays up once the flip was asked for",
-        (Edit(LIBRARY, "if not self._flip_asked and began", "if began"),),
+        (Edit(LIBRARY, "if not self._flip_asked and seconds()", "if seconds()"),),
         (f"{OVER}::test_the_target_that_goes_away_in_the_hold_opens_the_source_unless_the_flip_was_asked_for",),
     ),
     Mutant(
@@ -96,5 +107,15 @@ HANDOVERS: tuple[Mutant, ...] = (
         "what is judged under the target commits only under it",
         (Edit("midflight/postgres/reverse.py", '    if row[0] != "target":', '    if row[0] == "nobody":'),),
         (f"{TRIPWIRE}::test_a_change_judged_under_the_target_but_committed_after_the_way_back_is_not_late",),
+    ),
+    Mutant(
+        "the keeper lowers a fence that two looks found under the same row",
+        (Edit("midflight/keeper.py", "if seen == row:", "if fenced:"),),
+        (f"{KEEPER}::test_one_look_lowers_nothing_nor_do_two_with_a_move_of_the_row_between",),
+    ),
+    Mutant(
+        "the keeper reads the row again before it raises a fence",
+        (Edit("midflight/keeper.py", "if not missing or await self._row() != row:", "if not missing:"),),
+        (f"{KEEPER}::test_a_fence_is_not_raised_for_an_authority_that_has_just_moved",),
     ),
 )
