@@ -97,17 +97,17 @@ async def write_now(engine: Engine, standing: Standing, twins: Twins[Function], 
     """Write where writes go now; once more where they go then, if a store refuses because the authority has moved."""
     outer = unit_here(standing)
     if outer is not None:
-        return await _write_in(outer, twins, args, kwargs)
+        return await _write_in(engine, outer, twins, args, kwargs)
     unit = await _begin(engine, standing)
     try:
         async with _within(engine, unit):
-            return await _write_in(unit, twins, args, kwargs)
+            return await _write_in(engine, unit, twins, args, kwargs)
     except Exception as error:
         if not await _moved(engine, unit, error):
             raise
     # The store refused it, so it was not done.
     async with _unmoved(engine, standing) as unit:
-        return await _write_in(unit, twins, args, kwargs)
+        return await _write_in(engine, unit, twins, args, kwargs)
 
 
 @asynccontextmanager
@@ -153,10 +153,10 @@ async def _within(engine: Engine, unit: Unit) -> AsyncIterator[None]:
         await engine.follow_up(unit)
 
 
-async def _write_in(unit: Unit, twins: Twins[Function], args: Args, kwargs: Kwargs) -> Any:
-    touches = unit.begin_write(twins.name, twins.entity_bytes(args, kwargs))
-    value = await twins.at(unit.side)(*args, **kwargs)
-    unit.end_write(twins.declared_keys(args, kwargs), touches)
+async def _write_in(engine: Engine, unit: Unit, twins: Twins[Function], args: Args, kwargs: Kwargs) -> Any:
+    with engine.writing(unit, twins.name, twins.entity_bytes(args, kwargs)) as touches:
+        value = await twins.at(unit.side)(*args, **kwargs)
+        unit.name_keys(twins.declared_keys(args, kwargs), touches)
     return value
 
 

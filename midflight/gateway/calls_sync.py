@@ -81,17 +81,17 @@ def write_now(behind: Background, standing: Standing, twins: Twins[Function], ar
     """Write where writes go now; once more where they go then, if a store refuses because the authority has moved."""
     outer = unit_here(standing)
     if outer is not None:
-        return _write_in(outer, twins, args, kwargs)
+        return _write_in(behind, outer, twins, args, kwargs)
     unit = _begin(behind, standing)
     try:
         with _within(behind, unit):
-            return _write_in(unit, twins, args, kwargs)
+            return _write_in(behind, unit, twins, args, kwargs)
     except Exception as error:
         if not _moved(behind, unit, error):
             raise
     # The store refused it, so it was not done.
     with _unmoved(behind, standing) as unit:
-        return _write_in(unit, twins, args, kwargs)
+        return _write_in(behind, unit, twins, args, kwargs)
 
 
 @contextmanager
@@ -160,10 +160,10 @@ def _follow_up(behind: Background, unit: Unit) -> None:
         raise
 
 
-def _write_in(unit: Unit, twins: Twins[Function], args: Args, kwargs: Kwargs) -> Any:
-    touches = unit.begin_write(twins.name, twins.entity_bytes(args, kwargs))
-    value = twins.at(unit.side)(*args, **kwargs)
-    unit.end_write(twins.declared_keys(args, kwargs), touches)
+def _write_in(behind: Background, unit: Unit, twins: Twins[Function], args: Args, kwargs: Kwargs) -> Any:
+    with behind.engine.writing(unit, twins.name, twins.entity_bytes(args, kwargs)) as touches:
+        value = twins.at(unit.side)(*args, **kwargs)
+        unit.name_keys(twins.declared_keys(args, kwargs), touches)
     return value
 
 

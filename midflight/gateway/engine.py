@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,7 +49,7 @@ class Engine:
         self._shadow = ShadowWriter(ledger, self._sources, self._poller.plans, policy)
         self._publisher = Publisher(ledger, instance, observer, policy)
         self._aside: set[asyncio.Task[Any]] = set()
-        self._units: set[Unit] = set()
+        self._under_way: set[object] = set()
         self._marking: dict[str, asyncio.Task[None]] = {}
         runs = (self._poller.run(), self._shadow.run(), self._publisher.run())
         self._runs = [self.loop.create_task(run) for run in runs]
@@ -161,15 +161,33 @@ class Engine:
     @contextmanager
     def during(self, unit: Unit) -> Iterator[None]:
         """The caller is in the unit, or about what follows it: the engine does not close meanwhile. Thread-safe."""
-        self._units.add(unit)
+        self._under_way.add(unit)
         enter_unit(unit)
         try:
             yield
         finally:
-            self._units.discard(unit)
+            self._under_way.discard(unit)
+
+    @contextmanager
+    def writing(self, unit: Unit, operation: str, entities: Iterable[bytes]) -> Iterator[int]:
+        """A write in the unit; gives what to hand to `Unit.name_keys`. Thread-safe.
+
+        A task may outlive the unit in which it was started: then its write keeps the unit in flight to its end.
+        """
+        write = object()
+        self._under_way.add(write)
+        touches = unit.begin_write(operation, entities)
+        try:
+            yield touches
+        finally:
+            if not unit.open:
+                self.fall_behind(unit)  # nothing follows the unit any more
+            if unit.end_write():
+                self.call_soon(self._poller.wake)
+            self._under_way.discard(write)
 
     def landed(self, unit: Unit) -> None:
-        """The unit is not in flight any more. Thread-safe."""
+        """The unit has ended: it is not in flight any more, once no write in it is under way. Thread-safe."""
         leave_unit(unit)
         if unit.end():
             self.call_soon(self._poller.wake)
@@ -235,7 +253,7 @@ class Engine:
 
     async def _ended_all(self) -> None:
         # They end in any thread, which no asyncio.Event hears of.
-        while self._units:  # noqa: ASYNC110
+        while self._under_way:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     async def _settled(self, tasks: list[asyncio.Task[Any]]) -> None:

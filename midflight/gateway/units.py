@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -26,8 +27,10 @@ class Unit:
         self.operation = ""
         self.touches = 0
         self._flight = flight
+        self._lock = threading.Lock()
+        self._under_way = 0
         self._writes = False
-        self._writes_without_keys = False
+        self._writes_without_keys = 0
         self._writes_without_entities = False
 
     @property
@@ -45,7 +48,7 @@ class Unit:
 
     @property
     def keys_known(self) -> bool:
-        """Whether every write in it said which documents it touched."""
+        """Whether every write in it said which documents it touched. One that failed or is under way has not."""
         return not self._writes_without_keys
 
     @property
@@ -58,19 +61,31 @@ class Unit:
         return entity in self.changed or (not self.changed and bool(self._writes or self.keys))
 
     def begin_write(self, operation: str, entities: Iterable[bytes]) -> int:
-        """A write in it begins; returns what to hand to `end_write`."""
+        """A write in it begins; returns what to hand to `name_keys`."""
         named = set(entities)
-        self.operation = operation
-        self.entities |= named
-        self._writes = True
-        self._writes_without_entities |= not named
+        with self._lock:
+            self.operation = operation
+            self.entities |= named
+            self._writes = True
+            self._writes_without_entities |= not named
+            self._writes_without_keys += 1
+            self._under_way += 1
         return self.touches
 
-    def end_write(self, keys: Mapping[str, Iterable[Any]] | None, touched_before: int) -> None:
-        """A write in it has ended; `keys` is what its declaration says (None: nothing)."""
+    def name_keys(self, keys: Mapping[str, Iterable[Any]] | None, touched_before: int) -> None:
+        """A write in it has succeeded; `keys` is what its declaration says (None: nothing)."""
         for collection, touched in (keys or {}).items():
             self.touch(collection, touched)
-        self._writes_without_keys |= self.side is Side.SOURCE and keys is None and self.touches == touched_before
+        if keys is not None or self.touches != touched_before:
+            with self._lock:
+                self._writes_without_keys -= 1
+
+    def end_write(self) -> bool:
+        """A write in it has ended, however; whether the ledger waits to hear of it."""
+        with self._lock:
+            self._under_way -= 1
+            over = not self.open and not self._under_way
+        return over and self._flight.land()
 
     def touch(self, collection: str, keys: Iterable[Any]) -> None:
         """These documents were touched at the source."""
@@ -79,9 +94,11 @@ class Unit:
             self.keys.setdefault(collection, set()).update(map(key_bytes, keys))
 
     def end(self) -> bool:
-        """Not in flight any more; whether the ledger waits to hear of it."""
-        self.open = False
-        return self._flight.land()
+        """Not in flight any more, but for writes under way in it; whether the ledger waits to hear of it."""
+        with self._lock:
+            self.open = False
+            over = not self._under_way
+        return over and self._flight.land()
 
 
 _units: ContextVar[tuple[Unit, ...]] = ContextVar("midflight_units", default=())

@@ -291,6 +291,43 @@ async def test_a_write_inside_a_write_does_not_wait_for_the_hold_that_waits_for_
     assert (await world.source_points("ada"), await world.source_points("eve")) == (1, 2)
 
 
+async def test_a_write_that_outlives_its_unit_of_work_stays_in_flight_and_is_behind(world: World, app: App) -> None:
+    await world.stage(Stage.RAMP, ALL)
+    await app.put("ada", 1)
+    gate = Gate()
+    app.before_source_write = gate.pass_through
+    async with app.domain.unit_of_work():
+        writing = asyncio.create_task(app.put("ada", 2))
+        await gate.reached.wait()
+    row = await world.stage(Stage.RAMP, ALL - 1)
+    await app.sees(Stage.RAMP, ALL - 1)
+    for _ in range(3):
+        assert not await world.acknowledged(row.revision)
+        await asyncio.sleep(QUICK.poll_seconds)
+    await world.pass_marks()
+    await until(lambda: app.gateway.floor() == "", "what fell with the unit is there")
+    gate.opened.set()
+    await writing
+    assert await app.points("ada") == 2
+    async with asyncio.timeout(QUICK.poll_seconds):
+        await until(lambda: world.acknowledged(row.revision), "acknowledgement")
+
+
+async def test_a_failed_write_inside_a_unit_of_work_may_have_happened(world: World, app: App) -> None:
+    async def lose_the_answer() -> None:
+        raise ConnectionError("gone")
+
+    await world.stage(Stage.RAMP, ALL)
+    await app.put("ada", 1)
+    async with app.domain.unit_of_work():
+        app.after_source_write = lose_the_answer
+        with pytest.raises(ConnectionError):
+            await app.put("ada", 2)
+        app.after_source_write = None
+        await app.put("eve", 1)
+    assert await app.points("ada") == 2
+
+
 async def test_what_only_the_function_knows_it_tells_by_touched(world: World, app: App) -> None:
     async def earn(owner: str, points: int) -> str:
         name = f"{owner}-{points}"

@@ -6,8 +6,9 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from psycopg import sql
 from pymongo import MongoClient
 
 import embedded
+from midflight.core.keys import key_bytes
 from midflight.core.phase import Stage
 from midflight.core.routing import Side
 from midflight.errors import GatewayMisused, NotReady, WritesHeld
@@ -24,6 +26,7 @@ from midflight.gateway import Domain, Gateway, Policy
 from tests.integration.gateway_kit import DOMAIN, QUICK, World, open_world, until
 
 ALL = 10_000
+ADA = key_bytes("ada")
 PUT = sql.SQL("insert into purses (id, points) values (%s, %s) on conflict (id) do update set points = excluded.points")
 
 
@@ -215,6 +218,36 @@ async def test_a_unit_of_work_pins_the_route_and_shadows_at_its_end(world: World
 
     assert await asyncio.to_thread(work) == (5, 5)
     assert shop.sides("points") == [Side.SOURCE, Side.TARGET]
+
+
+async def test_a_write_that_outlives_its_unit_of_work_stays_in_flight_and_is_behind(world: World, shop: Shop) -> None:
+    await world.stage(Stage.RAMP, ALL)
+    reached, go_on = threading.Event(), threading.Event()
+
+    def stop() -> None:
+        reached.set()
+        assert go_on.wait(10)
+
+    def begin() -> Future[str]:
+        shop.put("ada", 1)
+        shop.before_source_write = stop
+        with shop.domain.unit_of_work():
+            writing = pool.submit(copy_context().run, shop.put, "ada", 2)
+            assert reached.wait(10)
+        return writing
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = await asyncio.to_thread(begin)
+        row = await world.stage(Stage.RAMP, ALL - 1)
+        await until(lambda: shop.gateway.routes()[DOMAIN].reads_bp == ALL - 1, "the step")
+        assert not await world.acknowledged(row.revision)
+        await world.pass_marks()
+        floors = (await asyncio.to_thread(shop.gateway.background)).engine.standing(DOMAIN).floors
+        await until(lambda: not floors.behind(ADA, 1), "what fell with the unit is there")
+        go_on.set()
+        await asyncio.to_thread(writing.result, 10)
+    assert await asyncio.to_thread(shop.points, "ada") == 2
+    await until(lambda: world.acknowledged(row.revision), "acknowledgement")
 
 
 async def test_own_writes_are_read_although_the_shadow_write_was_missed(world: World, shop: Shop) -> None:
