@@ -9,10 +9,13 @@ COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/nul
   --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: demo test check bench bench-gateway lock clean
+.PHONY: demo soak test check bench bench-gateway lock clean
 
-demo: $(READY)  ## four live domains move while a writer keeps writing (KEEP=1 leaves all running)
+demo: $(READY)  ## a web application's domain moves under its traffic, then four more (KEEP=1 leaves all running)
 	@$(BIN)/python -m starter demo $(if $(KEEP),--keep)
+
+soak: $(READY)  ## the application's move for longer, with faults (SECONDS=600)
+	@$(BIN)/python -m demo.soak $(SECONDS)
 
 test: $(READY)  ## the whole suite
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup $(ARGS)

@@ -14,7 +14,7 @@ from examples.loyalty.audit import Audit, audit, differences
 from examples.loyalty.holdings import Holdings, conserved, of_mongo, of_postgres
 from examples.loyalty.records import operations
 
-AGREE_SECONDS = 15.0
+AGREE_SECONDS = 30.0
 LOOK_SECONDS = 0.1
 ADD_UP_SECONDS = 1.0
 SOURCE, TARGET = "MongoDB", "PostgreSQL"
@@ -28,6 +28,8 @@ class Auditor:
     say: Callable[[str], None]
     audits: list[Audit] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    agree_seconds: float = AGREE_SECONDS
+    """How long the tail may take to bring what was written before the clients stood still."""
     added_up: int = 0
     """How often the points were added up while everybody wrote."""
 
@@ -75,14 +77,15 @@ class Auditor:
 
     def _agreed(self) -> tuple[Holdings, Holdings]:
         """What they hold when they agree; a doubt if they never do."""
-        deadline = time.monotonic() + AGREE_SECONDS
+        deadline = time.monotonic() + self.agree_seconds
         while True:
             source, target = of_mongo(self.shop.config.mongo, self.shop.config.database), self._target()
             apart = differences(source, target)
             if not apart:
                 return source, target
             if time.monotonic() > deadline:
-                self.doubts.append(f"after {AGREE_SECONDS:g} s without writes {len(apart)} differ, first: {apart[0]}")
+                waited = f"after {self.agree_seconds:g} s without writes"
+                self.doubts.append(f"{waited} {len(apart)} differ, first: {apart[0]}")
                 return source, target
             time.sleep(LOOK_SECONDS)
 

@@ -27,7 +27,7 @@ STUNTS: dict[str, tuple[type[Stunt], ...]] = {
 }
 WAIVED_FROM = frozenset({Phase.DARK_READ, Phase.RAMP, Phase.CUTOVER})
 """Phases in which people look at the quarantine: the application's errors are mended by then."""
-BOTH_KEPT_FRESH = frozenset({"ramp", "cutover", "retire"})
+BOTH_KEPT_FRESH = frozenset({"dark_read", "ramp", "cutover", "retire"})
 """Gates before which each store holds everything; after `retire` the source is left as it was."""
 
 

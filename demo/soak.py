@@ -12,7 +12,7 @@ import asyncio
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -43,7 +43,8 @@ CALM_SECONDS = 3.0
 """Between two faults: so long everything may come back to its usual pace."""
 FROZEN_SECONDS = 8.0
 """Longer than a lease: the cutover goes on without the process that stands still."""
-Fault = Callable[[], Awaitable[None]]
+AGREE_SECONDS = 180.0
+"""A worker that was killed is missed after a while, and MongoDB keeps its open transaction, with its locks."""
 
 
 class Mischief:
@@ -170,6 +171,7 @@ def soak(voice: Voice, home: Path, stack: Stack, seconds: float, traffic: Traffi
     summary = Summary(seconds=0, verdicts=[], reports=[])
     shopping = Shopping(voice, home / "shop", stack.servers, plan, traffic)
     mischief = Mischief(stack, shopping.shop, voice)
+    shopping.auditor.agree_seconds = AGREE_SECONDS
     shopping.owner = lambda traveller: SoakOwner(traveller, shopping.auditor, mischief, seconds)
     try:
         with shopping.open():

@@ -16,8 +16,8 @@ MERCHANTS = [f"shop-{number:02d}" for number in range(24)]
 DAY = "2026-03-01"
 HOT_SHARE = 0.2
 LAST = 50
-SETTLES_SECONDS = 3.0
-"""After a request without an answer it takes at most so long until nothing of it happens any more."""
+SETTLES_SECONDS = 120.0
+"""So long something of a request without an answer may still happen: the driver tries a transaction for so long."""
 SKUS = ("coffee", "cake", "book", "flight", "hotel")
 
 

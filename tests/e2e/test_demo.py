@@ -1,4 +1,4 @@
-"""The demonstration, small: the same journey with a fiftieth of the documents, on servers of its own."""
+"""The demonstration, small: the same journeys with a fiftieth of the documents, on servers of its own."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import pytest
 from rich.console import Console
 
 import embedded
-from demo.play import play
+from demo.play import Size, play
+from demo.shopping import Traffic
+from demo.traveller import PERSONS
 from demo.writer import SOURCE, TARGET
 from demo.writing import Pace
 from embedded import Workers
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_a_small_demonstration_leaves_nothing_to_doubt(tmp_path: Path) -> None:
     workers = Workers(count=1, sources=(SOURCE,), targets=(TARGET,))
+    size = Size(Pace(share=0.02, writes_per_second=60), Traffic(members=200, per_second=30, sessions=8))
     with embedded.stack(tmp_path, ephemeral=True, workers=workers) as servers:
-        summary = play(Console(), tmp_path, servers, Pace(share=0.02, writes_per_second=60))
+        summary = play(Console(), tmp_path, servers, size)
     summary.write(tmp_path / "demo.json")
     told = json.loads((tmp_path / "demo.json").read_text())
     assert told["doubts"] == []
@@ -33,4 +36,9 @@ def test_a_small_demonstration_leaves_nothing_to_doubt(tmp_path: Path) -> None:
         assert {"backfill", "ramp", "cutover", "decommission"} <= domain["phases"].keys()
     gates = [(a["domain"], a["gate"]) for a in told["approvals"]]
     assert gates.count(("merchants", "ramp")) == 2, "merchants was rolled back from the ramp and came again"
+    assert gates.count(("loyalty", "cutover")) == 2, "loyalty went back from the target and came again"
+    assert {a["person"] for a in told["approvals"] if a["gate"] == "decommission"} == set(PERSONS)
     assert all(a["evidence"] for a in told["approvals"])
+    assert (told["failed_requests"], told["stale_reads"]) == (0, 0)
+    assert told["requests"] > 500
+    assert told["hold_ms_max"] > 0

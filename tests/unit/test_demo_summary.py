@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from demo.check.verdict import Verdict
 from demo.summary import Summary, seconds_by_phase
+from demo.traffic import TrafficReport
+from examples.loyalty.figures import Figures
 from midflight.contracts.domain import DomainReport, PhaseSpan
 from midflight.core.phase import Phase
 
@@ -62,6 +66,35 @@ def test_any_doubt_is_a_failure() -> None:
     doubtful = _summary()
     doubtful.verdicts[0].doubt("something")
     assert not doubtful.ok
+
+
+def _traffic(**changes: Any) -> TrafficReport:
+    told = TrafficReport(Figures(requests=2_000, failed=1, holds=3, hold_ms_p99=180.0, hold_ms_max=240.4), 700)
+    return replace(told, **changes)
+
+
+def test_the_traffic_is_told_beside_the_domains_and_its_losses_count_too() -> None:
+    summary = _summary()
+    summary.traffic = _traffic()
+    told = summary.as_json()
+    assert told["ok"]
+    assert {
+        name: told[name]
+        for name in ("requests", "failed_requests", "availability", "stale_reads", "hold_ms_p99", "hold_ms_max")
+    } == {
+        "requests": 2_000,
+        "failed_requests": 1,
+        "availability": 0.9995,
+        "stale_reads": 0,
+        "hold_ms_p99": 180.0,
+        "hold_ms_max": 240.4,
+    }
+    assert (told["acknowledged_writes"], told["lost_writes"]) == (710, 0)
+    summary.traffic = _traffic(lost=2)
+    assert summary.as_json()["lost_writes"] == 2
+    assert not summary.ok
+    summary.traffic = _traffic(doubts=["stale: a read"])
+    assert not summary.ok
 
 
 def test_no_verdict_is_a_failure() -> None:
