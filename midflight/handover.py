@@ -25,6 +25,8 @@ from midflight.waiting import drained, to_the_end, within
 LOOK_FIRST_SECONDS = 60.0
 """Before the hold nobody waits."""
 UNDO_SECONDS = 5.0
+ALONE_SECONDS = UNDO_SECONDS + 3.0
+"""So long after its time, and no longer, an attempt that undoes itself knows that no successor has raised a fence."""
 AGAIN_SECONDS = 0.2
 FEW_DIRTY = 100
 """So few dirty keys are written back while writes are held."""
@@ -83,9 +85,12 @@ async def take_back(bridge: Bridge, revision: int | None = None) -> AuthorityRow
     if held:
         try:
             # A new revision, which changes nothing else: a flip that is under way must fail before the fence is down.
-            await ledger.set_stage(domain, Stage.HOLD, row.reads_bp, 0 if row.dark_reads_bp else 1)
+            row = await ledger.set_stage(domain, Stage.HOLD, row.reads_bp, 0 if row.dark_reads_bp else 1)
         except AuthorityMoved:
             return await ledger.authority(domain)
+    # Whoever slept until now may have a successor, and its fence must stay.
+    if await ledger.authority(domain) != row:
+        return await take_back(bridge, None if revision is None else row.revision)
     # The fence first: an instance that sees `ramp` writes to the source at once.
     await lower_fence(bridge)
     return await ledger.set_stage(domain, Stage.RAMP, BUCKETS, 0) if held else row
@@ -177,7 +182,7 @@ class _Over(Attempt):
                 return await within(take_back(self.bridge, self._revision), UNDO_SECONDS)
             except (TimeoutError, TargetUnavailable):
                 # Nobody can have flipped what was never asked for. An attempt that slept may have a successor, though.
-                if not self._flip_asked and began - self.began < self.limit + UNDO_SECONDS:
+                if not self._flip_asked and seconds() - self.began < self.limit + ALONE_SECONDS:
                     await lower_fence(self.bridge)
             if seconds() - began > UNDO_SECONDS:
                 raise TargetUnavailable(

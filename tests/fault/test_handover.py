@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from midflight import handover
 from midflight.core.keys import key_bytes
 from midflight.core.phase import Stage
 from midflight.core.routing import BUCKETS
 from midflight.core.values import encode
-from midflight.errors import AuthorityMoved, MidflightError
+from midflight.errors import AuthorityMoved, MidflightError, TargetUnavailable
 from midflight.handover import take_back
 from midflight.ports import Target
 from midflight.records import Beat, WriteBack
@@ -349,6 +351,42 @@ async def test_a_sleeper_of_an_earlier_attempt_does_not_lower_the_fence_of_a_lat
         assert (await over(other, prepared)).done
         valve.opened.set()
         await sleeper
+        assert_handed_over(prepared)
+
+
+async def test_an_undoing_that_slept_does_not_lower_the_fence_of_a_later_handover(prepared: Rig) -> None:
+    valve = Valve()
+    async with moving(prepared) as bridge, prepared.bridge() as other:
+        await bridge.target.ledger.set_stage("orders", Stage.HOLD, BUCKETS, 0)
+        sleeper = asyncio.create_task(take_back(at_target(bridge, "ledger", "set_stage", after=valve.hold)))
+        await valve.reached.wait()
+        assert not (await over(other, prepared, first=False)).done
+        assert (await over(other, prepared)).done
+        valve.opened.set()
+        assert (await sleeper).authority == "target"
+        assert_handed_over(prepared)
+
+
+async def test_without_the_ledger_an_attempt_that_slept_leaves_the_fence_alone(
+    prepared: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own look at the ledger fails after a long sleep, and meanwhile another handover has been finished."""
+    asleep = 0.0
+    monkeypatch.setattr(handover, "seconds", lambda: time.monotonic() + asleep)
+    async with moving(prepared) as bridge, prepared.bridge() as other:
+
+        async def sleep_and_fail(number: int) -> None:
+            nonlocal asleep
+            if number == 2:
+                assert not (await over(other, prepared, first=False)).done
+                assert (await over(other, prepared)).done
+                asleep = 100.0
+            if number > 1:
+                raise TargetUnavailable("The ledger is away.")
+
+        lost = at_source(bridge, "fence", "raise_fence", before=lose(1))
+        with pytest.raises(TargetUnavailable):
+            await over(at_target(lost, "ledger", "authority", before=sleep_and_fail), prepared)
         assert_handed_over(prepared)
 
 
