@@ -9,9 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from midflight.errors import NotDrained
+from midflight.core.keys import key_bytes
+from midflight.errors import AuthorityMoved, NotDrained
 from midflight.reverse import drained_back, write_back
-from midflight.sync import Bridge
+from midflight.sync import Bridge, sync_keys
 from midflight.testing.faults import Faulty, LostAnswer, Valve, lose
 from tests.fixtures.moving import at_source, at_target, back, moving, over, soon, tailing_back, version_of
 from tests.fixtures.rig import Rig
@@ -73,6 +74,17 @@ async def test_a_write_between_the_read_and_the_clearing_of_its_mark_arrives_too
         await drained_back(bridge, 5.0)
         with prepared.source() as shop:
             assert version_of(shop, 2) == 6
+
+
+async def test_nothing_is_drawn_or_applied_while_the_target_is_closing(prepared: Rig) -> None:
+    """The source is stale until the reverse tail has drained: whoever copied it now would undo what users were told."""
+    async with moving(prepared) as bridge:
+        await over(bridge, prepared)
+        at_the_target(prepared, "update shop.orders set version = 5 where id = '2'")
+        await bridge.target.ledger.close(prepared.plan.domain)
+        with pytest.raises(AuthorityMoved):
+            await sync_keys(bridge, {"orders": [key_bytes(2)]}, "repair")
+        assert prepared.one("select version from shop.orders where id = '2'") == 5
 
 
 @pytest.mark.parametrize("change", ["update", "delete"])

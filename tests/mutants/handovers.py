@@ -72,6 +72,21 @@ HANDOVERS: tuple[Mutant, ...] = (
         (f"{OVER}::test_without_the_ledger_an_attempt_that_slept_leaves_the_fence_alone",),
     ),
     Mutant(
+        "a hold that is being undone goes no step further",
+        (Edit(LIBRARY, "            self.undoing = True\n", ""),),
+        (f"{OVER}::test_a_hold_that_does_not_hear_its_cancellation_does_not_flip_while_it_is_undone",),
+    ),
+    Mutant(
+        "every table marks before the handover",
+        (Edit(LIBRARY, "        await self.bridge.target.fence.install(self.bridge.plan)\n", ""),),
+        (f"{OVER}::test_a_table_that_was_made_anew_gets_its_triggers_back_before_the_handover",),
+    ),
+    Mutant(
+        "every table marks before the way back",
+        (Edit(LIBRARY, "        await demand_marks(self.bridge)\n", ""),),
+        (f"{OVER}::test_a_table_that_marks_nothing_keeps_the_authority_at_the_target",),
+    ),
+    Mutant(
         "acknowledgements before the fence",
         (
             Edit(

@@ -2,7 +2,8 @@
 
 Two applications write at the store they believe in; backfill, tail, shadow writes and the reverse tail go forth and
 back, are retried, lose their answers, or sleep and wake much later; authority is handed over and back, with writes,
-sleepers, failures and lost answers between its steps. `MIDFLIGHT_TEST_RUNS=5000` asks for more runs.
+sleepers, failures and lost answers between its steps. `MIDFLIGHT_TEST_RUNS=5000` asks for more runs,
+`MIDFLIGHT_TEST_SHRINK=1` for the shortest way to a failure (minutes).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import embedded
 from tests.property.world import KEYS, Intrusion, World
 
 RUNS = int(os.environ.get("MIDFLIGHT_TEST_RUNS", "100"))
+PHASES = (Phase.generate, Phase.shrink) if os.environ.get("MIDFLIGHT_TEST_SHRINK") else (Phase.generate,)
 STEPS = 20
 
 CALLS = ("ledger.set_stage", "fence.raise_fence", "fence.lower_fence", "ledger.flip", "feed.mark", "rows.last_token")
@@ -69,10 +71,14 @@ class Protocol(RuleBasedStateMachine):
 
     runner: Runner
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(target_in_charge=flags)
+    def begin(self, target_in_charge: bool) -> None:
         self.world = self.runner.world
         self.run(self.world.reset())
+        if target_in_charge:
+            self.run(self.world.backfill(stall=False))
+            self.run(self.world.hand_over(None))
+            self.poll(0)
 
     def run(self, step: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(step)
@@ -151,7 +157,7 @@ def test_no_accepted_write_is_lost_whatever_comes_in_whatever_order(runner: Runn
             deadline=None,
             derandomize=False,
             suppress_health_check=list(HealthCheck),
-            phases=(Phase.generate, Phase.shrink),
+            phases=PHASES,
             print_blob=True,
         ),
     )
