@@ -39,10 +39,13 @@ class Attempt:
         self.steps: dict[str, float] = {}
         self.step_now = "look first"
         self.compared = 0
+        self.undoing = False
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Take the time of a step."""
+        """Take the time of a step. None begins any more once the attempt is being undone."""
+        if self.undoing:
+            raise Missed("it is being undone already")
         self.step_now, began = name, seconds()
         try:
             yield
@@ -82,6 +85,16 @@ class Attempt:
             return f"step `{self.step_now}` was not done when its time was over"
         log.error("handover_failed", domain=self.bridge.plan.domain, step=self.step_now, exc_info=why)
         return f"step `{self.step_now}` failed ({type(why).__name__}); the worker's log has more"
+
+
+async def demand_marks(bridge: Bridge) -> None:
+    """Missed where a table of the target does not mark what is written there: it would not go back."""
+    for table in await bridge.target.fence.status(bridge.plan):
+        if not table.refuses:
+            raise Missed(
+                f"{table.place}: {table.detail}. What was written there meanwhile is not marked, so it would not go"
+                " back to the source: put the triggers back, touch every row written since, then try again"
+            )
 
 
 async def lower_fence(bridge: Bridge) -> None:

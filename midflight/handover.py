@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 
-from midflight.attempt import Attempt, Missed, lower_fence, moved, names, stands
+from midflight.attempt import Attempt, Missed, demand_marks, lower_fence, moved, names, stands
 from midflight.clock import nap, seconds
 from midflight.comparing import changed_keys, differing
 from midflight.contracts.cutover import HandBack, HandedOver, HandOver
@@ -116,6 +116,8 @@ class _Over(Attempt):
         try:
             return self.ended(await within(self._hold(), self.limit), done=True)
         except (Exception, asyncio.CancelledError) as why:
+            # A cancellation may get lost on its way into the hold, which would then go on beside us.
+            self.undoing = True
             row = await to_the_end(self._taken_back())
             done = stands(row, Side.TARGET, self._epoch + 1)
             if isinstance(why, asyncio.CancelledError) and not done:
@@ -126,6 +128,8 @@ class _Over(Attempt):
         """What needs no hold: connections are open, the tail is near, few keys are left to compare."""
         rows, domain = self.bridge.target.rows, self.bridge.plan.domain
         await self._raise_clock()
+        # A table that was made anew since has no triggers; where they are all there this changes nothing.
+        await self.bridge.target.fence.install(self.bridge.plan)
         # The token comes first, and what was being applied then is compared below: the tail has passed it.
         token = await rows.last_token(domain)
         await drained(self.bridge, self.limit)
@@ -219,6 +223,7 @@ class _Back(Attempt):
 
     async def _look_first(self) -> None:
         """What needs no hold: what was refused may be accepted by now, and most of what is dirty is written back."""
+        await demand_marks(self.bridge)
         await self.bridge.target.reverse.retry_refused(self.bridge.plan.domain)
         await drained(self.bridge, self.limit)
         await write_back_all(self.bridge)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -388,6 +389,70 @@ async def test_without_the_ledger_an_attempt_that_slept_leaves_the_fence_alone(
         with pytest.raises(TargetUnavailable):
             await over(at_target(lost, "ledger", "authority", before=sleep_and_fail), prepared)
         assert_handed_over(prepared)
+
+
+async def test_a_hold_that_does_not_hear_its_cancellation_does_not_flip_while_it_is_undone(prepared: Rig) -> None:
+    """Red without the look at `undoing` before each step: the ledger is away for who undoes, and the flip is asked for
+
+    between the look at the fence and its end.
+    """
+    verifying, undoing, flipped = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def deaf(number: int) -> None:
+        if number == 2:
+            verifying.set()
+            with suppress(asyncio.CancelledError):
+                await undoing.wait()
+            await undoing.wait()
+
+    async def away(number: int) -> None:
+        if number > 1:
+            raise TargetUnavailable("The ledger is away.")
+
+    async def let_flip(_: int) -> None:
+        undoing.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(flipped.wait(), 2)
+
+    async def flip(_: int) -> None:
+        flipped.set()
+
+    async with moving(prepared) as bridge:
+        held = at_source(at_source(bridge, "feed", "mark", before=deaf), "fence", "lower_fence", before=let_flip)
+        held = at_target(at_target(held, "ledger", "flip", after=flip), "ledger", "authority", before=away)
+        attempt = asyncio.create_task(over(held, prepared, 20.0))
+        await verifying.wait()
+        attempt.cancel()
+        with pytest.raises(TargetUnavailable):
+            await attempt
+        assert not (await over(bridge, prepared, first=False)).done
+        assert_undone(prepared)
+
+
+async def test_a_table_that_was_made_anew_gets_its_triggers_back_before_the_handover(prepared: Rig) -> None:
+    async with moving(prepared) as bridge:
+        without_marks(prepared)
+        assert (await over(bridge, prepared)).done
+        prepared.query("update shop.orders set version = 5 where id = '2' returning id")
+        assert (await back(bridge, prepared)).done
+        with prepared.source() as shop:
+            assert version_of(shop, 2) == 5
+
+
+async def test_a_table_that_marks_nothing_keeps_the_authority_at_the_target(prepared: Rig) -> None:
+    async with moving(prepared) as bridge:
+        await over(bridge, prepared)
+        without_marks(prepared)
+        returned = await back(bridge, prepared)
+        assert (returned.done, returned.steps) == (False, {})
+        assert returned.reason.startswith("shop.orders: triggers missing or disabled: midflight_")
+        assert_still_at_the_target(prepared)
+
+
+def without_marks(rig: Rig) -> None:
+    """As after a table was made anew from its rows: no trigger of ours marks an update."""
+    with psycopg.connect(rig.postgres_dsn, autocommit=True) as connection:
+        connection.execute("drop trigger midflight_mark_update on shop.orders")
 
 
 async def test_undoing_after_the_flip_changes_nothing(prepared: Rig) -> None:
