@@ -96,8 +96,8 @@ class Reading(Generic[F]):
         unit = self._unit()
         if unit is not None:
             return look_within(unit, self.entity)
-        floor = known_floor()
-        if floor is not None and floor.unmarked(self.standing.domain):
+        floor, route = known_floor(), self.standing.trusted
+        if floor is not None and route is not None and floor.unmarked(route):
             self.engine.mark_floor(self.standing, floor)
         return look(self.standing, self.entity, floor)
 

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from midflight.core.routing import Route
+from midflight.core.routing import Route, Side
 from midflight.errors import MidflightError
 
 NOT_MARKED = 0
@@ -53,10 +53,10 @@ class Floor:
             if found := _PART.fullmatch(part):
                 self.levels[found[1]] = Level(int(found[2]), int(found[3]))
 
-    def unmarked(self, domain: str) -> bool:
-        """Whether it came from a process that could not write its mark."""
-        level = self.levels.get(domain)
-        return level is not None and level.mark == NOT_MARKED
+    def unmarked(self, route: Route) -> bool:
+        """Whether it came from a process that could not write its mark, and still waits for one under this route."""
+        level = self.levels.get(route.domain)
+        return route.authority is Side.SOURCE and level == Level(route.epoch, NOT_MARKED)
 
     def token(self, routes: dict[str, Route]) -> str:
         """Letters, digits, `-.~`; '' where these routes show that the target has everything."""
@@ -105,6 +105,7 @@ class Floors:
     def __init__(self, domain: str) -> None:
         self._domain = domain
         self._lock = threading.Lock()
+        self._epoch = 0
         self._marks: dict[bytes, int] = {}
         self._everything: int | None = None
         self._waiting = _Fallen()
@@ -113,9 +114,14 @@ class Floors:
         """Set when the mark is written that covers what falls now; for the engine's loop."""
 
     def fall(self, entities: Iterable[bytes], floor: Floor | None, epoch: int) -> None:
-        """These entities are behind until a mark has passed that is written after this call; no entities: all are."""
+        """These entities are behind until a mark has passed that is written after this call; no entities: all are.
+
+        What was written in an epoch that is over was drained before it ended.
+        """
         fallen = set(entities)
         with self._lock:
+            if epoch < self._epoch:
+                return
             self._waiting.entities |= fallen
             self._waiting.everything |= not fallen or len(self._marks) + len(self._waiting.entities) > MANY
             if floor is not None:
@@ -147,32 +153,37 @@ class Floors:
             if self._everything is not None and self._everything <= applied_mark:
                 self._everything = None
 
-    def clear(self) -> None:
-        """The authority has moved, and everything was drained before."""
+    def clear(self, epoch: int) -> None:
+        """This epoch has begun: the authority has moved, and everything was drained before."""
         with self._lock:
-            self._marks, self._everything, self._waiting = {}, None, _Fallen()
+            self._epoch = epoch
+            self._marks, self._everything = {}, None
+            self._waiting, self._marking = _Fallen(), _Fallen()
 
     async def mark_them(self, write_mark: Callable[[str], Awaitable[int]]) -> None:
         """Write marks until nothing waits for one. One caller at a time, on the engine's loop."""
         while self._waiting.something:
             marked, self.next_mark = self.next_mark, asyncio.Event()
             with self._lock:
-                self._marking, self._waiting = self._waiting, _Fallen()
-                self._put(UNREACHED)
-            number = await self._written(write_mark)
+                batch = self._marking = self._waiting
+                self._waiting = _Fallen()
+                self._put(batch, UNREACHED)
+            number = await self._written(batch, write_mark)
             with self._lock:
-                self._put(number)
-                self._marking = _Fallen()
+                if self._marking is batch:
+                    self._put(batch, number)
+                    self._marking = _Fallen()
             marked.set()
 
-    async def _written(self, write_mark: Callable[[str], Awaitable[int]]) -> int:
-        while True:
+    async def _written(self, batch: _Fallen, write_mark: Callable[[str], Awaitable[int]]) -> int:
+        """The mark. A source that is not the authority any more takes none: then nobody waits for it either."""
+        while self._marking is batch:
             with suppress(MidflightError):
                 return await write_mark(self._domain)
             await asyncio.sleep(RETRY_SECONDS)
+        return UNREACHED
 
-    def _put(self, mark: int) -> None:
-        batch = self._marking
+    def _put(self, batch: _Fallen, mark: int) -> None:
         if batch.everything:
             self._marks, self._everything = {}, mark
         self._marks |= dict.fromkeys(batch.entities, mark)

@@ -105,7 +105,7 @@ class Standing:
             self._known = (route, asked_at + lease_seconds)
         changed = before is None or before.revision != route.revision
         if before is not None and before.epoch != route.epoch:
-            self.floors.clear()
+            self.floors.clear(route.epoch)
         self.floors.passed(route.applied_mark)
         if changed or seconds() >= until:
             self._tell()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,6 +76,50 @@ async def test_marks_are_written_as_soon_as_the_source_takes_them(monkeypatch: o
         module.RETRY_SECONDS = retry
     assert floors.behind(b"ada", 9)
     assert not floors.behind(b"ada", 10)
+
+
+async def test_nobody_tries_to_write_a_mark_of_an_epoch_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.001)
+    floors, marks = Floors("shop"), Marks()
+    marks.fails = 10**9
+    floors.fall([b"ada"], Floor(), 1)
+    marking = asyncio.create_task(floors.mark_them(marks.write))
+    await marks.asked.wait()
+    floors.clear(2)
+    async with asyncio.timeout(2):
+        await marking
+    marks.asked.clear()
+    floors.fall([b"ada"], Floor(), 1)  # a unit of work that ends late
+    await floors.mark_them(marks.write)
+    assert not marks.asked.is_set()
+    assert not floors.behind(b"ada", 0)
+
+
+async def test_a_mark_that_comes_after_the_end_of_its_epoch_holds_nobody_back() -> None:
+    floors, marks = Floors("shop"), Marks()
+    marks.go.clear()
+    floors.fall([b"ada"], None, 1)
+    marking = asyncio.create_task(floors.mark_them(marks.write))
+    await marks.asked.wait()
+    floors.clear(2)
+    marks.go.set()
+    await marking
+    assert not floors.behind(b"ada", 0)
+
+
+@pytest.mark.parametrize(
+    ("token", "authority", "waits"),
+    [
+        ("shop.2.0", Side.SOURCE, True),
+        ("shop.2.7", Side.SOURCE, False),
+        ("shop.1.0", Side.SOURCE, False),
+        ("shop.3.0", Side.SOURCE, False),
+        ("shop.2.0", Side.TARGET, False),
+        ("", Side.SOURCE, False),
+    ],
+)
+def test_a_token_without_a_mark_waits_for_one_only_in_its_own_epoch(token: str, authority: Side, waits: bool) -> None:
+    assert Floor(token).unmarked(replace(route(epoch=2), authority=authority)) is waits
 
 
 async def test_where_very_many_fall_everything_is_behind() -> None:
