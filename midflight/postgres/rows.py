@@ -19,7 +19,7 @@ _CHANGED = sql.SQL(
 )
 _QUARANTINED = sql.SQL(
     "select q.key from midflight.quarantine q join midflight.collections c on c.id = q.collection_id"
-    " where c.domain = %s and c.collection = %s and q.key = any(%s)"
+    " where c.domain = %s and c.collection = %s and q.key = any(%s) and q.path <> 'tripwire'"
 )
 
 
@@ -47,7 +47,7 @@ class PostgresRows:
         return [key for (key,) in await self._session.rows(_CHANGED, (domain, collection, token, at_most))]
 
     async def quarantined_keys(self, domain: str, collection: str, keys: Sequence[bytes]) -> set[bytes]:
-        """Which of these keys are in quarantine, waived or not."""
+        """Which of these keys are in quarantine, waived or not; without late writes, whose keys have rows."""
         return {key for (key,) in await self._session.rows(_QUARANTINED, (domain, collection, list(keys)))}
 
     async def last_token(self, domain: str) -> int:  # noqa: ARG002 - one clock serves all domains
