@@ -55,7 +55,7 @@ _LOCK_AUTHORITY = sql.SQL(
     "select authority, pg_advisory_xact_lock_shared(midflight.turnstile(domain))"
     " from midflight.domains where domain = %s for share"
 )
-# A waiver covers one image: another late write needs a waiver of its own.
+# Each image has an entry, and needs a waiver, of its own; one that comes again, too.
 _QUARANTINE = sql.SQL(
     "insert into midflight.quarantine as q (domain, collection_id, key, token, checksum, field, value_type,"
     " column_name, reason, path, first_seen, last_seen, image)"
@@ -63,10 +63,8 @@ _QUARANTINE = sql.SQL(
     " now(), now(), w.image::jsonb from midflight.collections c"
     " cross join unnest(%(keys)s::bytea[], %(checksums)s::bytea[], %(reasons)s::text[], %(images)s::text[])"
     " as w(key, checksum, reason, image) where c.domain = %(domain)s and c.collection = %(collection)s order by w.key"
-    " on conflict (collection_id, key) do update set token = excluded.token, checksum = excluded.checksum,"
-    " field = excluded.field, value_type = excluded.value_type, column_name = excluded.column_name,"
-    " reason = excluded.reason, path = excluded.path, last_seen = excluded.last_seen, image = excluded.image,"
-    " waived_by = null, waived_reason = null, waived_at = null"
+    " on conflict (collection_id, key, checksum) where path = 'tripwire' do update set token = excluded.token,"
+    " last_seen = excluded.last_seen, waived_by = null, waived_reason = null, waived_at = null"
 )
 
 

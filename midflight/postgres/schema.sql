@@ -246,6 +246,14 @@ create index if not exists read_mismatches_domain on midflight.read_mismatches (
 -- A late write is kept with its image: what the old authority held, or null where the write was a delete.
 alter table midflight.quarantine add column if not exists image jsonb;
 
+-- One entry a key for what the target does not take; one an image for late writes (path `tripwire`), of which none may
+-- be lost: neither to a later one nor to the applies after the way back.
+alter table midflight.quarantine drop constraint if exists quarantine_pkey;
+create unique index if not exists quarantine_document on midflight.quarantine (collection_id, key)
+    where path <> 'tripwire';
+create unique index if not exists quarantine_late on midflight.quarantine (collection_id, key, checksum)
+    where path = 'tripwire';
+
 -- The turnstile before the authority row. A share lock is granted past a waiting update, so who moves the row would
 -- starve under steady load: it takes this lock exclusively first, and those who lock the row for share queue up behind.
 create or replace function midflight.turnstile(domain text) returns bigint language sql immutable parallel safe

@@ -143,7 +143,7 @@ class _Writer:
             " insert into {accepted} (key, row_key, kind, fresh)"
             # What the application wrote while the target was in charge has rows, but no guard row yet.
             " select key, row_key, kind, fresh and not exists (select from midflight.dirty as d"
-            " where d.collection_id = %(collection_id)s and d.row_key = k.row_key::text collate \"default\")"
+            ' where d.collection_id = %(collection_id)s and d.row_key = k.row_key::text collate "default")'
             " from passed join {keys} as k using (key)"
             " returning kind, fresh"
             ") select count(*) filter (where kind = {live}), count(*) filter (where kind = {absent}),"
@@ -209,14 +209,16 @@ class _Writer:
             " from unnest(%(keys)s::bytea[], %(checksums)s::bytea[], %(fields)s::text[], %(value_types)s::text[],"
             " %(columns)s::text[], %(reasons)s::text[]) as r(key, checksum, field, value_type, column_name, reason)"
             " join {accepted} using (key)"
-            " on conflict (collection_id, key) do update set token = excluded.token, checksum = excluded.checksum,"
+            " on conflict (collection_id, key) where path <> 'tripwire'"
+            " do update set token = excluded.token, checksum = excluded.checksum,"
             " field = excluded.field, value_type = excluded.value_type, column_name = excluded.column_name,"
             " reason = excluded.reason, path = excluded.path, last_seen = excluded.last_seen, {kept}"
         ).format(accepted=self._accepted, kept=_commas(kept))
 
     def _release(self) -> sql.Composed:
+        # A late write's image is in no store: only a person may let go of it.
         return sql.SQL(
-            "delete from midflight.quarantine where collection_id = %(collection_id)s"
+            "delete from midflight.quarantine where collection_id = %(collection_id)s and path <> 'tripwire'"
             " and key = any(array(select key from {accepted} where kind <> {refused}))"
         ).format(accepted=self._accepted, refused=REFUSED)
 
