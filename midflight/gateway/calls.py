@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from midflight.core.keys import key_bytes
-from midflight.core.routing import Side, read_side, write_side
+from midflight.core.routing import Route, Side, read_side, write_side
 from midflight.errors import NotReady, WritesHeld
 from midflight.gateway.compare import Comparator
 from midflight.gateway.engine import Engine
@@ -96,16 +96,17 @@ class Reading(Generic[F]):
         unit = self._unit()
         if unit is not None:
             return look_within(unit, self.entity)
-        floor, route = known_floor(), self.standing.trusted
-        if floor is not None and route is not None and floor.unmarked(route):
-            self.engine.mark_floor(self.standing, floor)
-        return look(self.standing, self.entity, floor)
+        found = look(self.standing, self.entity, known_floor())
+        if found is not None:
+            self._mark_floor(found.route)
+        return found
 
     def check(self, found: Look) -> Look:
         """A closer look may not lead out of the epoch of the unit of work."""
         unit = unit_here(self.standing)
         if unit is not None and unit.route.epoch != found.route.epoch:
             raise moved_away(self.standing.domain)
+        self._mark_floor(found.route)
         return found
 
     def call(self, found: Look) -> ReadCall:
@@ -133,6 +134,12 @@ class Reading(Generic[F]):
         if unit is not None and self.standing.trusted is not None:
             return Look(unit.route, Side.SOURCE)
         return look(self.standing, self.entity, known_floor(), target_fails=True)
+
+    def _mark_floor(self, route: Route) -> None:
+        """A floor that came without a mark gets one."""
+        floor = known_floor()
+        if floor is not None and floor.unmarked(route):
+            self.engine.mark_floor(self.standing, floor)
 
     def _unit(self) -> Unit | None:
         """The unit of work we are in. One whose lease had run out may be found again in another epoch."""

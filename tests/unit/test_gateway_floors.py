@@ -90,7 +90,8 @@ async def test_nobody_tries_to_write_a_mark_of_an_epoch_that_is_over(monkeypatch
         await marking
     marks.asked.clear()
     floors.fall([b"ada"], Floor(), 1)  # a unit of work that ends late
-    await floors.mark_them(marks.write)
+    async with asyncio.timeout(2):
+        await floors.mark_them(marks.write)
     assert not marks.asked.is_set()
     assert not floors.behind(b"ada", 0)
 
