@@ -86,6 +86,7 @@ class Move:
             stage=stage,
             reads_bp=round(reads_percent * 100),
             dark_reads_bp=round(dark_percent * 100),
+            epoch=self.state.epoch or None,  # unknown before the first answer
         )
         where = f" ({reads_percent:g} % of reads)" if stage is Stage.RAMP else ""
         staged: Staged = await self.call(CutoverActivities.set_stage, request, f"stage {stage}{where}", options.STAGED)

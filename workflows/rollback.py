@@ -46,10 +46,11 @@ async def _undo_copy(move: Move, to: Phase) -> None:
     if not precedes(Phase.CAPTURE, to):
         await move.tail.stop()
         await move.call(TailActivities.forget, move.ref, "remove our marks from the source", options.SHORT)
-        undo = Undo(ref=move.ref, forget_copy=True)
+        undo = Undo(ref=move.ref, forget_copy=True, epoch=move.state.epoch or None)
         await move.call(CutoverActivities.undo, undo, "empty the target, epoch + 1", options.BUILD)
+        move.state.epoch += 1 if move.state.epoch else 0
     elif to is Phase.BACKFILL:
-        undo = Undo(ref=move.ref, forget_partitions=True)
+        undo = Undo(ref=move.ref, forget_partitions=True, epoch=move.state.epoch or None)
         await move.call(CutoverActivities.undo, undo, "forget the backfill's progress", options.BUILD)
 
 

@@ -211,6 +211,7 @@ class World:
     @activity.defn
     async def set_stage(self, request: SetStage) -> Staged:
         self.calls.append("set_stage")
+        self._demand_epoch(request.epoch)
         self.watched_when_staged += self.watching
         self.stages.append(request.stage.value + (f":{request.reads_bp}" if request.stage == "ramp" else ""))
         return self._staged()
@@ -295,6 +296,11 @@ class World:
         if request.archive.folder == self.stale_archive:
             raise ApplicationError("they do not hold the same", type="ArchiveDiffers", non_retryable=True)
 
+    def _demand_epoch(self, epoch: int | None) -> None:
+        """As the ledger: only the first change of stage may not know it."""
+        if epoch != (self.epoch if self.stages else None):
+            raise ApplicationError(f"it is epoch {self.epoch}", type="AuthorityMoved", non_retryable=True)
+
     def _staged(self) -> Staged:
         return Staged(epoch=self.epoch, revision=len(self.stages), late=self.late)
 
@@ -310,6 +316,7 @@ class World:
 
     @activity.defn
     async def undo(self, request: Undo) -> None:
+        self._demand_epoch(request.epoch)
         self.epoch += request.forget_copy
         self.calls.append("undo:copy" if request.forget_copy else "undo:partitions")
         self.at_work_when_undone = self.copies + self.following
