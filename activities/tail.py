@@ -27,6 +27,8 @@ from midflight.waiting import drained
 MARK_EVERY_SECONDS = 1.0
 WAIT_SECONDS = 0.5
 
+AFTER_GAP = "Late writes of the gap were not caught: compare both stores, or run parity after a way back."
+
 log = structlog.get_logger("midflight.tail")
 
 
@@ -95,6 +97,13 @@ class _Follower:
         self._lag = LagMeter()
 
     async def run(self) -> None:
+        try:
+            await self._follow()
+        except PositionLost as lost:
+            await self._leap_over_gap(lost)
+            await self._follow()
+
+    async def _follow(self) -> None:
         position = await self._start()
         feed, wait = self._work.source.feed, WAIT_SECONDS
         async with feed.follow(
@@ -120,6 +129,25 @@ class _Follower:
             )
         await self._mark()
         return position
+
+    async def _leap_over_gap(self, lost: PositionLost) -> None:
+        """Under the target nothing of the feed is applied: watch on from now, and say that nobody has watched the gap.
+
+        Without that no mark would ever be passed again, and there would be no way back.
+        """
+        work = self._work
+        position = await work.target.ledger.position(self._domain)
+        if position is None or (await work.target.ledger.authority(self._domain)).authority == Side.SOURCE:
+            raise lost
+        token = await work.source.feed.pin(_collections(work))
+        log.error("tripwire_gap", domain=self._domain, reason=lost.what)
+        details = {"collections": _collections(work), "reason": lost.what, "next_step": AFTER_GAP}
+        # Told first: a gap that is told twice does no harm, one that nobody hears of does.
+        await work.target.ledger.record(self._domain, "tripwire_gap", "midflight", details)
+        try:
+            await work.target.reverse.late(work.plan, FeedPosition(token, position.commits, position.mark), {})
+        except AuthorityMoved:
+            raise lost from None
 
     async def _pass_on(self, changed: Changed, position: Position) -> None:
         """Apply under the source, watch under the target; each commits only while that is still so."""

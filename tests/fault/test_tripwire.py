@@ -10,6 +10,8 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.tail import TailActivities
 from midflight.contracts.tail import Follow
+from midflight.errors import PositionLost
+from midflight.mongo.change_feed import MongoFeed
 from midflight.reverse import drained_back
 from midflight.testing.faults import Faulty, FaultyStores, Valve
 from midflight.waiting import drained
@@ -129,3 +131,49 @@ async def test_the_slice_counts_late_writes(prepared: Rig) -> None:
     request = Follow(ref=ref_of(prepared), slice_seconds=1.5)
     followed = await ActivityEnvironment().run(TailActivities(prepared.stores).follow, request)
     assert (followed.late, followed.done) == (2, False)
+
+
+# --- a position that the source no longer holds -----------------------------------------------------------------------
+
+LOST = MongoFeed.follow
+
+
+def forgetful(monkeypatch: pytest.MonkeyPatch, rig: Rig) -> bytes:
+    """The source no longer reaches back to the position that the ledger holds now."""
+    ((old,),) = rig.query("select token from midflight.positions")
+
+    def follow(self: MongoFeed, domain: str, collections: Any, token: bytes, **how: Any) -> Any:
+        if token == old:
+            raise PositionLost("The source no longer holds our position.")
+        return LOST(self, domain, collections, token, **how)
+
+    monkeypatch.setattr(MongoFeed, "follow", follow)
+    return bytes(old)
+
+
+async def test_a_lost_position_under_the_target_is_told_and_leaves_the_way_back_open(
+    prepared: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red if the tripwire gives up: no mark would be passed any more, and every way back wait for one in vain."""
+    async with moving(prepared) as bridge:
+        await over(bridge, prepared)
+    forgetful(monkeypatch, prepared)
+    async with prepared.bridge() as bridge, tailing(prepared):
+        prepared.query("update shop.orders set version = 5 where id = '2' returning id")
+        assert (await back(bridge, prepared)).done
+        with prepared.source() as shop:
+            assert shop.orders.find_one({"_id": 2})["version"] == 5
+    gaps = prepared.query("select details -> 'collections', details ->> 'next_step' from midflight.audit")
+    assert [collections for collections, _ in gaps] == [["orders"]]
+    assert "compare" in gaps[0][1]
+
+
+async def test_a_lost_position_under_the_source_ends_the_tail(prepared: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was deleted in the gap would stay in the target for ever."""
+    async with moving(prepared):
+        pass
+    old = forgetful(monkeypatch, prepared)
+    request = Follow(ref=ref_of(prepared), slice_seconds=1.5)
+    with pytest.raises(PositionLost):
+        await ActivityEnvironment().run(TailActivities(prepared.stores).follow, request)
+    assert prepared.query("select token from midflight.positions") == [(old,)]
