@@ -62,7 +62,7 @@ async def hand_back(bridge: Bridge, request: HandBack, *, first: bool = True) ->
         return HandedOver(done=True, epoch=row.epoch)
     if not stands(row, Side.TARGET, request.epoch):
         raise moved(bridge, row, request.epoch)
-    if not first or not row.accepting:
+    if not first or not row.accepting or row.stage is Stage.HOLD:
         await to_the_end(bridge.target.ledger.reopen(bridge.plan.domain))
         return HandedOver(
             done=False, epoch=row.epoch, reason="an earlier attempt ended before its flip, and was undone"
@@ -231,10 +231,13 @@ class _Back(Attempt):
 
     async def _flip_back(self) -> AuthorityRow:
         ledger, domain = self.bridge.target.ledger, self.bridge.plan.domain
-        with self.step("close"):
-            row = await ledger.close(domain)
+        with self.step("hold"):
+            row = await ledger.hold(domain)
         with self.step("acknowledge"):
             await self.acknowledged(row.revision)
+        # Only now: who is in the middle of several transactions at the target must not be cut in half.
+        with self.step("close"):
+            await ledger.close(domain, row.revision)
         with self.step("tripwire"):
             await drained(self.bridge, self.left)
         with self.step("drain"):

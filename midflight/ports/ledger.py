@@ -66,14 +66,21 @@ class Ledger(Protocol):
     async def raise_clock(self, above: int) -> None:
         """Every token and every dirty mark from now on is larger than this. A clock that is larger already stays."""
 
-    async def close(self, domain: str) -> AuthorityRow:
-        """The target stays the authority, but accepts nothing: stage = hold. Waits for its transactions in flight.
+    async def hold(self, domain: str) -> AuthorityRow:
+        """Stage = hold while the target still accepts: new writes wait, those in flight end where they began.
 
         Repeating is safe. AuthorityMoved while the source is the authority.
         """
 
+    async def close(self, domain: str, revision: int | None = None) -> AuthorityRow:
+        """The target stays the authority, but accepts nothing: stage = hold. Waits for its transactions in flight.
+
+        Only while the row has that revision, if one is given: it is that of the caller's own `hold`.
+        Repeating is safe. AuthorityMoved while the source is the authority.
+        """
+
     async def reopen(self, domain: str) -> AuthorityRow:
-        """Take `close` back: accepting, stage = target. Repeating is safe. AuthorityMoved under the source."""
+        """Take `hold` and `close` back: accepting, stage = target. Repeating is safe. AuthorityMoved: the source is it."""
 
     async def flip_back(self, domain: str, epoch: int) -> AuthorityRow:
         """authority = source, epoch + 1, stage stays `hold`. Only when closed, and with nothing pending: NotDrained.

@@ -55,8 +55,11 @@ _SET_BACK = sql.SQL(
     " insert into midflight.audit (domain, kind, person, details) select domain, %(kind)s, 'midflight',"
     " jsonb_build_object('revision', revision, 'breaches', %(breaches)s::jsonb) from moved"
 )
-_CLOSE = _move("accepting = false, stage = 'hold'", "authority = 'target'")
-_REOPEN = _move("accepting = true, stage = 'target'", "authority = 'target' and not accepting")
+_HOLD = _move("stage = 'hold'", "authority = 'target' and accepting")
+_CLOSE = _move(
+    "accepting = false, stage = 'hold'", "authority = 'target' and revision = coalesce(%(revision)s, revision)"
+)
+_REOPEN = _move("accepting = true, stage = 'target'", "authority = 'target' and (not accepting or stage = 'hold')")
 _FLIP_BACK = _move("authority = 'source', epoch = epoch + 1", "authority = 'target' and not accepting")
 _RETIRE = _move("stage = 'target_only'", "authority = 'target'")
 
@@ -111,9 +114,18 @@ async def flip(session: Session, domain: str, epoch: int, revision: int | None =
     return row
 
 
-async def close(session: Session, domain: str) -> AuthorityRow:
-    """The target's row, accepting nothing. AuthorityMoved under the source."""
-    return _of_target(*await _moved(session, domain, _CLOSE), domain, "closed")
+async def hold(session: Session, domain: str) -> AuthorityRow:
+    """The target's row in stage hold: writes in flight are still accepted. AuthorityMoved under the source."""
+    row, moved = await _moved(session, domain, _HOLD)
+    return _of_target(row, moved or row.authority == "target", domain, "held")
+
+
+async def close(session: Session, domain: str, revision: int | None = None) -> AuthorityRow:
+    """The target's row, accepting nothing. AuthorityMoved under the source, and in another revision than the given."""
+    row, moved = await _moved(session, domain, _CLOSE, {"revision": revision})
+    if not moved and row.authority == "target":
+        raise AuthorityMoved(f"{domain} is in revision {row.revision}: the hold of revision {revision} was taken back.")
+    return _of_target(row, moved, domain, "closed")
 
 
 async def reopen(session: Session, domain: str) -> AuthorityRow:

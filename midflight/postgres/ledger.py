@@ -124,12 +124,16 @@ class PostgresLedger:
         """Every token and every dirty mark from now on is larger than this. A clock that is larger already stays."""
         await self._session.rows(_RAISE_CLOCK, (above + CLOCK_LEAP, above))
 
-    async def close(self, domain: str) -> AuthorityRow:
+    async def hold(self, domain: str) -> AuthorityRow:
+        """The target stays the authority in stage hold, and still accepts. Repeating is safe."""
+        return await authority.hold(self._session, domain)
+
+    async def close(self, domain: str, revision: int | None = None) -> AuthorityRow:
         """The target stays the authority but accepts nothing; waits for writes it has accepted. Repeating is safe."""
-        return await authority.close(self._session, domain)
+        return await authority.close(self._session, domain, revision)
 
     async def reopen(self, domain: str) -> AuthorityRow:
-        """Take `close` back. Repeating is safe. AuthorityMoved while the source is the authority."""
+        """Take `hold` and `close` back. Repeating is safe. AuthorityMoved while the source is the authority."""
         return await authority.reopen(self._session, domain)
 
     async def flip_back(self, domain: str, epoch: int) -> AuthorityRow:

@@ -43,7 +43,7 @@ from tests.fixtures.proxy import proxied
 from tests.fixtures.rig import Rig, order
 
 STEPS_OVER = ["hold", "acknowledge", "fence", "drain", "verify", "flip"]
-STEPS_BACK = ["close", "acknowledge", "tripwire", "drain", "flip", "release"]
+STEPS_BACK = ["hold", "acknowledge", "close", "tripwire", "drain", "flip", "release"]
 
 
 async def test_a_quiet_domain_is_handed_over_and_back_and_over_again(prepared: Rig) -> None:
@@ -538,8 +538,9 @@ async def test_documents_that_the_source_refuses_are_counted_before_anything_is_
 
 
 CALLS_BACK = [
-    ("target", "ledger", "close"),
+    ("target", "ledger", "hold"),
     ("target", "registry", "instances"),
+    ("target", "ledger", "close"),
     ("source", "feed", "mark"),
     ("target", "reverse", "pending"),
     ("target", "ledger", "flip_back"),
@@ -610,11 +611,39 @@ async def test_a_way_back_that_slept_does_not_lower_the_fence_of_the_next_way_ov
             assert fenced(shop)
 
 
-async def test_a_target_that_a_killed_worker_left_closed_is_reopened_first(prepared: Rig) -> None:
+async def test_a_write_in_flight_ends_at_the_target_before_it_closes(prepared: Rig) -> None:
+    """One of several transactions would be cut in half. Red where the hold closes the target at once."""
     async with moving(prepared) as bridge:
         await over(bridge, prepared)
-        for first in (True, False):
-            await bridge.target.ledger.close("orders")
+
+        async def go_on(_: int) -> None:
+            prepared.query("update shop.orders set version = 5 where id = '2' returning id")
+
+        assert (await back(at_target(bridge, "registry", "instances", before=go_on), prepared)).done
+        assert_back(prepared)
+        with prepared.source() as shop:
+            assert version_of(shop, 2) == 5
+
+
+async def test_a_way_back_that_slept_does_not_close_the_target_once_its_hold_was_taken_back(prepared: Rig) -> None:
+    """Red if closing does not name the revision of its own hold: a way back that was said to be undone would go on."""
+    valve = Valve()
+    async with moving(prepared) as bridge, prepared.bridge() as other:
+        await over(bridge, prepared)
+        sleeper = asyncio.create_task(back(at_target(bridge, "ledger", "close", before=valve.hold), prepared, 20.0))
+        await valve.reached.wait()
+        assert not (await back(other, prepared, first=False)).done
+        valve.opened.set()
+        assert not (await sleeper).done
+        assert_still_at_the_target(prepared)
+
+
+async def test_a_target_that_a_killed_worker_left_closed_is_reopened_first(prepared: Rig) -> None:
+    async with moving(prepared) as bridge:
+        ledger = bridge.target.ledger
+        await over(bridge, prepared)
+        for leave, first in ((ledger.hold, True), (ledger.close, True), (ledger.close, False)):
+            await leave("orders")
             returned = await back(bridge, prepared, first=first)
             assert (returned.done, returned.epoch) == (False, 2)
             assert_still_at_the_target(prepared)

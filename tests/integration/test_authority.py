@@ -59,6 +59,21 @@ async def test_a_closed_target_is_still_the_authority_and_opens_again(here: Shop
         assert (row.authority, row.epoch, row.accepting, row.stage) == ("target", 2, True, Stage.TARGET)
 
 
+async def test_a_held_target_still_accepts_and_is_closed_only_by_who_holds_it(here: Shop) -> None:
+    ledger = here.target.ledger
+    for _ in range(2):
+        held = await ledger.hold(DOMAIN)
+        assert (held.authority, held.epoch, held.accepting, held.stage) == ("target", 2, True, Stage.HOLD)
+    await here.look.execute(WRITE, ("a",))
+    with pytest.raises(AuthorityMoved, match="was taken back"):
+        await ledger.close(DOMAIN, held.revision - 1)
+    row = await ledger.reopen(DOMAIN)
+    assert (row.accepting, row.stage) == (True, Stage.TARGET)
+    held = await ledger.hold(DOMAIN)
+    assert not (await ledger.close(DOMAIN, held.revision)).accepting
+    assert not (await ledger.hold(DOMAIN)).accepting
+
+
 async def test_repeating_a_move_makes_no_new_revision(here: Shop) -> None:
     ledger = here.target.ledger
     revisions = [(await ledger.close(DOMAIN)).revision for _ in range(2)]
@@ -114,7 +129,7 @@ async def test_pending_keys_keep_the_authority_at_the_target_even_those_that_the
     assert (await ledger.flip_back(DOMAIN, 2)).authority == "source"
 
 
-@pytest.mark.parametrize("move", ["close", "reopen"])
+@pytest.mark.parametrize("move", ["hold", "close", "reopen"])
 async def test_under_the_source_there_is_nothing_to_close(here: Shop, move: str) -> None:
     ledger = here.target.ledger
     await ledger.close(DOMAIN)

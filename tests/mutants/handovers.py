@@ -87,6 +87,16 @@ HANDOVERS: tuple[Mutant, ...] = (
         (f"{OVER}::test_a_table_that_marks_nothing_keeps_the_authority_at_the_target",),
     ),
     Mutant(
+        "acknowledgements before the target closes",
+        (Edit(LIBRARY, "await ledger.hold(domain)", "await ledger.close(domain)"),),
+        (f"{OVER}::test_a_write_in_flight_ends_at_the_target_before_it_closes",),
+    ),
+    Mutant(
+        "closing names the revision of its own hold",
+        (Edit(LIBRARY, "await ledger.close(domain, row.revision)", "await ledger.close(domain)"),),
+        (f"{OVER}::test_a_way_back_that_slept_does_not_close_the_target_once_its_hold_was_taken_back",),
+    ),
+    Mutant(
         "acknowledgements before the fence",
         (
             Edit(

@@ -27,6 +27,7 @@ STEPS = 20
 
 CALLS = ("ledger.set_stage", "fence.raise_fence", "fence.lower_fence", "ledger.flip", "feed.mark", "rows.last_token")
 CALLS_BACK = (
+    "ledger.hold",
     "ledger.close",
     "ledger.reopen",
     "ledger.flip_back",
