@@ -29,6 +29,11 @@ _SETTINGS = {
     "timezone": "UTC",
     "default_transaction_isolation": "read committed",
 }
+# What a database was told to take lightly must not be lost here: the other store relies on it. Stricter is left alone.
+_DURABLE = sql.SQL(
+    "select set_config('synchronous_commit', 'on', false)"
+    " where current_setting('synchronous_commit') not in ('on', 'remote_apply')"
+)
 
 
 class Session:
@@ -116,6 +121,7 @@ async def _connect(dsn: str) -> Connection:
     )
     register_types(connection)
     await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
+    await connection.execute(_DURABLE)
     settings = sql.SQL(", ").join(
         sql.SQL("set_config({}, {}, false)").format(name, value) for name, value in _SETTINGS.items()
     )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from psycopg import sql
 
 from midflight.core.gates import Evidence
 from midflight.core.outcome import FeedPosition, PartitionCursor
@@ -14,6 +15,7 @@ from midflight.core.phase import Stage
 from midflight.core.plan import Pacing
 from midflight.errors import AuthorityMoved, DomainUnknown, LedgerConflict, Superseded, TargetError
 from midflight.postgres.connection import open_target
+from midflight.postgres.session import open_session
 from midflight.records import AuthorityRow, KeyRange, Position, Suspect
 from tests.integration.door_kit import DOMAIN, MEMBERS, ORDERS, Shop, gone, member, open_shop, order, refused, shop
 
@@ -362,3 +364,12 @@ async def test_the_clock_is_raised_above_what_is_asked_for_and_never_lowered(her
     await ledger.raise_clock(0)
     assert await rows.last_token(DOMAIN) == raised
     assert (await here.target.door.draw(DOMAIN)).token == raised + 1
+
+
+@pytest.mark.parametrize(("told", "used"), [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")])
+async def test_our_sessions_wait_for_the_disk_whatever_the_database_was_told(here: Shop, told: str, used: str) -> None:
+    """Red without the setting: the source would be fenced for a flip that a crash undoes."""
+    ((name,),) = await here.ask("select current_database()")
+    await here.look.execute(f'alter database "{name}" set synchronous_commit = {told}')
+    async with open_session(here.dsn) as session:
+        assert await session.row(sql.SQL("show synchronous_commit")) == (used,)
