@@ -105,6 +105,10 @@ def _parity(evidence: Evidence, limits: Limits) -> Iterator[str]:
 
 
 def _quarantine(evidence: Evidence, _: Limits) -> Iterator[str]:
+    """The target holds none of these documents: reads there would not find what was acknowledged.
+
+    It does not hold the waived ones either, but a person has taken that upon themselves, by name.
+    """
     if evidence.quarantine_open:
         yield f"{evidence.quarantine_open} documents are in quarantine: waive each by name, or fix and retry it"
 
@@ -157,7 +161,7 @@ def _written_back(evidence: Evidence, _: Limits) -> Iterator[str]:
 _BEFORE_THE_FLIP = (_parity, _capture)
 _CHECKS: dict[GateName, tuple[Callable[[Evidence, Limits], Iterator[str]], ...]] = {
     "dark_read": _BEFORE_THE_FLIP,
-    "ramp": (*_BEFORE_THE_FLIP, _enough_compared, _reads),
+    "ramp": (*_BEFORE_THE_FLIP, _quarantine, _enough_compared, _reads),
     "cutover": (*_BEFORE_THE_FLIP, _quarantine, _enough_served, _reads, _instances),
     "retire": (_late_writes, _written_back),
     "decommission": (_late_writes,),

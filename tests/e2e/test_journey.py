@@ -103,7 +103,7 @@ async def test_keys_of_many_types_in_one_collection_all_arrive(rig: Rig) -> None
     assert rig.one("select count(*) from midflight.quarantine") == 0
 
 
-async def test_bad_documents_go_to_quarantine_and_shut_the_cutover_until_waived_by_name(rig: Rig) -> None:
+async def test_bad_documents_go_to_quarantine_and_shut_the_ramp_until_waived_by_name(rig: Rig) -> None:
     with rig.source() as shop:
         shop.orders.insert_many([order(n) for n in range(50)])
         shop.orders.update_one({"_id": 3}, {"$set": {"placed": "yesterday"}})
@@ -111,7 +111,7 @@ async def test_bad_documents_go_to_quarantine_and_shut_the_cutover_until_waived_
         rig.start_worker()
         handle = await rig.start()
         status = await until_status(
-            handle, lambda s: s.state.phase is Phase.CUTOVER and s.state.gate is not None, "the cutover's gate"
+            handle, lambda s: s.state.phase is Phase.RAMP and s.state.gate is not None, "the ramp's gate"
         )
         assert status.state.gate is not None
         assert "2 documents are in quarantine" in status.state.gate.reasons[0]

@@ -46,10 +46,16 @@ def test_each_shortfall_shuts_the_gates_before_the_flip(change: dict[str, object
         assert reason in judge(gate, GOOD.model_copy(update=change), LIMITS).reasons
 
 
-def test_open_quarantine_shuts_only_the_cutover() -> None:
+def test_open_quarantine_shuts_the_gates_that_lead_reads_to_the_target() -> None:
     evidence = GOOD.model_copy(update={"quarantine_open": 3, "quarantine_waived": 2})
-    assert judge("ramp", evidence, LIMITS).go
-    assert "3 documents are in quarantine" in judge("cutover", evidence, LIMITS).reasons[0]
+    assert judge("dark_read", evidence, LIMITS).go
+    for gate in ("ramp", "cutover"):
+        assert "3 documents are in quarantine" in judge(gate, evidence, LIMITS).reasons[0]
+
+
+@pytest.mark.parametrize("gate", ["ramp", "cutover"])
+def test_what_a_person_has_waived_shuts_no_gate(gate: GateName) -> None:
+    assert judge(gate, GOOD.model_copy(update={"quarantine_waived": 2}), LIMITS).go
 
 
 def test_an_unknown_feed_window_shuts_nothing() -> None:

@@ -47,11 +47,11 @@ async def test_the_forecast_is_shown_before_the_approval_is_asked_for(stage: Sta
 async def test_nothing_is_rehearsed_while_the_evidence_is_bad(stage: Stage) -> None:
     handle = await stage.start(make_plan(approvals=("ramp",)))
     await stage.until(handle, lambda s: s.state.state == "waiting")
-    stage.world.evidence = stage.world.evidence.model_copy(update={"quarantine_open": 1})
+    stage.world.evidence = stage.world.evidence.model_copy(update={"instances_late": ("a",)})
     await stage.approve(handle, "ramp")
     status = await stage.until(handle, lambda s: s.state.gate is not None and s.state.gate.gate == "cutover")
     assert status.state.gate is not None
-    assert "quarantine" in status.state.gate.reasons[0]
+    assert "instances do not obey" in status.state.gate.reasons[0]
     assert stage.world.called("rehearse") == 0
 
 
