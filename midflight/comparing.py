@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from midflight.core.values import Unfit
 from midflight.records import Suspect
 from midflight.sync import Bridge
 
-CHANGED_AT_MOST = 1_000_000
+CHANGED_A_PAGE = 100_000
 CHANGED_AT_ONCE = 1_000
 
 Rebuilt = Mapping[Any, tuple[list[Row], ...]]
@@ -46,10 +46,18 @@ async def compare_keys(work: Bridge, collection: CollectionMap, keys: Sequence[b
 
 
 async def changed_keys(work: Bridge, token: int) -> dict[str, list[bytes]]:
-    """By collection: the keys whose guard row is newer than the token."""
-    changed = work.target.rows.keys_changed_since
+    """By collection: the keys whose guard row is newer than the token, all of them."""
     names = [collection.collection for collection in work.plan.collections]
-    return {name: await changed(work.plan.domain, name, token, CHANGED_AT_MOST) for name in names}
+    return {name: [key async for page in _pages(work, name, token) for key in page] for name in names}
+
+
+async def differing_since(work: Bridge, token: int) -> list[Suspect]:
+    """Those of the changed keys on which the two stores do not agree; however many have changed."""
+    found: list[Suspect] = []
+    for collection in work.plan.collections:
+        async for page in _pages(work, collection.collection, token):
+            found += await differing(work, {collection.collection: page})
+    return found
 
 
 async def differing(work: Bridge, keys: Mapping[str, Sequence[bytes]]) -> list[Suspect]:
@@ -82,6 +90,18 @@ async def extra_keys(work: Bridge, collection: CollectionMap, cursor: bytes | No
     present = await work.source.reader.present(collection.collection, keys)
     missing = [Suspect(collection.collection, key, "extra") for key in keys if key not in present]
     return ExtraKeys(keys[-1], len(keys), missing)
+
+
+async def _pages(work: Bridge, name: str, token: int) -> AsyncIterator[list[bytes]]:
+    """Every key whose guard row is newer than the token; one that changes meanwhile may come twice."""
+    after = None
+    while True:
+        page = await work.target.rows.keys_changed_since(work.plan.domain, name, token, CHANGED_A_PAGE, after)
+        if page:
+            yield list(page)
+            after, token = list(page.items())[-1]
+        if len(page) < CHANGED_A_PAGE:
+            return
 
 
 async def _rows(work: Bridge, collection: CollectionMap, row_keys: Sequence[Any]) -> Rebuilt:

@@ -12,7 +12,7 @@ import asyncio
 
 from midflight.attempt import Attempt, Missed, demand_marks, lower_fence, moved, names, stands
 from midflight.clock import nap, seconds
-from midflight.comparing import changed_keys, differing
+from midflight.comparing import changed_keys, differing, differing_since
 from midflight.contracts.cutover import HandBack, HandedOver, HandOver
 from midflight.core.phase import Stage
 from midflight.core.routing import BUCKETS, Side
@@ -133,7 +133,7 @@ class _Over(Attempt):
         # The token comes first, and what was being applied then is compared below: the tail has passed it.
         token = await rows.last_token(domain)
         await drained(self.bridge, self.limit)
-        for suspect in await differing(self.bridge, await changed_keys(self.bridge, self._token)):
+        for suspect in await differing_since(self.bridge, self._token):
             self._suspects.setdefault(suspect.collection, []).append(suspect.key)
         self._token = token
 

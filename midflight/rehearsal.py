@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from midflight.clock import seconds
-from midflight.comparing import changed_keys, differing
+from midflight.comparing import differing_since
 from midflight.contracts.cutover import Rehearsed
 from midflight.sync import Bridge
 from midflight.waiting import drained
@@ -30,7 +30,7 @@ async def rehearse(bridge: Bridge, token: int, acknowledge_seconds: float = 0.0)
         "drain": (await drained(bridge, DRAIN_SECONDS)).seconds,
     }
     began = seconds()
-    await differing(bridge, await changed_keys(bridge, compared))
+    await differing_since(bridge, compared)
     steps["verify"] = seconds() - began
     steps["round trips"] = ROUND_TRIPS * await _round_trip(bridge)
     rounded = {name: round(value, 3) for name, value in steps.items()}
@@ -43,7 +43,7 @@ async def _compared(bridge: Bridge, token: int) -> int:
         # First the token: what was being applied at that moment has been passed by the tail when the drain ends.
         newer = await bridge.target.rows.last_token(bridge.plan.domain)
         await drained(bridge, DRAIN_SECONDS)
-        if not await differing(bridge, await changed_keys(bridge, token)):
+        if not await differing_since(bridge, token):
             return newer
     return token
 

@@ -80,7 +80,10 @@ class Ledger(Protocol):
         """
 
     async def reopen(self, domain: str) -> AuthorityRow:
-        """Take `hold` and `close` back: accepting, stage = target. Repeating is safe. AuthorityMoved: the source is it."""
+        """Take `hold` and `close` back: accepting, stage = target.
+
+        Repeating is safe. AuthorityMoved while the source is the authority.
+        """
 
     async def flip_back(self, domain: str, epoch: int) -> AuthorityRow:
         """authority = source, epoch + 1, stage stays `hold`. Only when closed, and with nothing pending: NotDrained.

@@ -88,8 +88,13 @@ class TargetRows(Protocol):
     async def scan_roots(self, schema: str, collection: CollectionMap, after: Any | None, at_most: int) -> list[Row]:
         """Root rows in order of the key column, strictly after `after`."""
 
-    async def keys_changed_since(self, domain: str, collection: str, token: int, at_most: int) -> list[bytes]:
-        """Keys whose guard row has a larger token."""
+    async def keys_changed_since(
+        self, domain: str, collection: str, token: int, at_most: int, after: bytes | None = None
+    ) -> dict[bytes, int]:
+        """Keys whose guard row has a larger token, with it, in order of token and key; many may share a token.
+
+        With `after` also those of this very token whose key is larger: how to go on from the last of a page.
+        """
 
     async def quarantined_keys(self, domain: str, collection: str, keys: Sequence[bytes]) -> set[bytes]: ...
 

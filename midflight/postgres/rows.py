@@ -14,8 +14,9 @@ from midflight.postgres.adapt import staged_type
 from midflight.postgres.session import Connection, Session
 
 _CHANGED = sql.SQL(
-    "select g.key from midflight.guards g join midflight.collections c on c.id = g.collection_id"
-    " where c.domain = %s and c.collection = %s and g.token > %s order by g.token limit %s"
+    "select g.key, g.token from midflight.guards g join midflight.collections c on c.id = g.collection_id"
+    " where c.domain = %(domain)s and c.collection = %(collection)s and g.token >= %(token)s"
+    " and (g.token > %(token)s or g.key > %(after)s) order by g.token, g.key limit %(at_most)s"
 )
 _QUARANTINED = sql.SQL(
     "select q.key from midflight.quarantine q join midflight.collections c on c.id = q.collection_id"
@@ -42,9 +43,16 @@ class PostgresRows:
         parameters = {"after": after, "at_most": at_most}
         return await self._session.rows(_scan(schema, root, first=after is None), parameters)
 
-    async def keys_changed_since(self, domain: str, collection: str, token: int, at_most: int) -> list[bytes]:
-        """Keys whose guard row has a larger token, lowest token first."""
-        return [key for (key,) in await self._session.rows(_CHANGED, (domain, collection, token, at_most))]
+    async def keys_changed_since(
+        self, domain: str, collection: str, token: int, at_most: int, after: bytes | None = None
+    ) -> dict[bytes, int]:
+        """Keys whose guard row has a larger token, with it, in order of token and key; many may share a token.
+
+        With `after` also those of this very token whose key is larger: how to go on from the last of a page.
+        """
+        names = {"domain": domain, "collection": collection}
+        place = {"token": token, "after": after, "at_most": at_most}
+        return dict(await self._session.rows(_CHANGED, {**names, **place}))
 
     async def quarantined_keys(self, domain: str, collection: str, keys: Sequence[bytes]) -> set[bytes]:
         """Which of these keys are in quarantine, waived or not; without late writes, whose keys have rows."""

@@ -10,7 +10,9 @@ from temporalio.testing import ActivityEnvironment
 
 from activities import cutover
 from activities.cutover import CutoverActivities
+from midflight import comparing
 from midflight.contracts.cutover import AwaitAcknowledged, HandBack, HandedOver, HandOver, Rehearse, SetStage, Undo
+from midflight.core.keys import key_bytes
 from midflight.core.phase import Stage
 from midflight.core.routing import BUCKETS
 from midflight.errors import AuthorityMoved
@@ -89,6 +91,22 @@ async def test_a_rehearsal_that_finds_a_difference_keeps_the_old_token(prepared:
         as_applier(prepared, "update shop.orders set version = 7 where id = '4'")
         rehearsed = await run(prepared, "rehearse", Rehearse(ref=ref_of(prepared), token=0))
         assert rehearsed.token == 0
+
+
+async def test_a_difference_is_found_however_many_keys_have_changed(
+    prepared: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red where only the first page is compared: the token would move past the rest."""
+    monkeypatch.setattr(comparing, "CHANGED_A_PAGE", 3)
+    async with moving(prepared) as bridge:
+        for number in (0, 7, 19):
+            as_applier(prepared, f"update shop.orders set version = 7 where id = '{number}'")
+            rehearsed = await run(prepared, "rehearse", Rehearse(ref=ref_of(prepared), token=0))
+            assert rehearsed.token == 0
+            as_applier(prepared, f"update shop.orders set version = 0 where id = '{number}'")
+        assert sorted((await comparing.changed_keys(bridge, 0))["orders"]) == sorted(map(key_bytes, range(20)))
+        rehearsed = await run(prepared, "rehearse", Rehearse(ref=ref_of(prepared), token=0))
+        assert rehearsed.token >= prepared.one("select max(token) from midflight.guards")
 
 
 async def test_handovers_and_their_undoing_as_activities(prepared: Rig) -> None:
