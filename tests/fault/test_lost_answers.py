@@ -110,7 +110,7 @@ async def test_a_tail_whose_commit_went_unanswered_goes_on_after_it(prepared: Ri
     with prepared.source() as shop:
         shop.orders.insert_many([order(n) for n in range(50)])
         shop.orders.delete_many({"_id": {"$gte": 40}})
-    request = Follow(ref=ref, slice_seconds=0.5, batch_size=7)
+    request = Follow(ref=ref, slice_seconds=60.0, batch_size=7)
     faulty = losing(prepared.stores, "door", "apply", 3)
     with pytest.raises(LostAnswer):
         await environment.run(TailActivities(faulty).follow, request)

@@ -15,7 +15,7 @@ from midflight.mongo.change_feed import MongoFeed
 from midflight.reverse import drained_back
 from midflight.testing.faults import Faulty, FaultyStores, Valve
 from midflight.waiting import drained
-from tests.fixtures.moving import SOON, at_source, back, moving, over, ref_of, soon, tailing, tailing_back
+from tests.fixtures.moving import SOON, at_source, back, moving, over, ref_of, soon, tailing, tailing_back, version_of
 from tests.fixtures.rig import Rig
 from tests.fixtures.rig import order as document
 
@@ -162,7 +162,7 @@ async def test_a_lost_position_under_the_target_is_told_and_leaves_the_way_back_
         prepared.query("update shop.orders set version = 5 where id = '2' returning id")
         assert (await back(bridge, prepared)).done
         with prepared.source() as shop:
-            assert shop.orders.find_one({"_id": 2})["version"] == 5
+            assert version_of(shop, 2) == 5
     gaps = prepared.query("select details -> 'collections', details ->> 'next_step' from midflight.audit")
     assert [collections for collections, _ in gaps] == [["orders"]]
     assert "compare" in gaps[0][1]
