@@ -26,6 +26,17 @@ _PRIVILEGES = sql.SQL(
     " (select has_schema_privilege(oid, 'CREATE') and has_schema_privilege(oid, 'USAGE')"
     " from pg_namespace where nspname = %s)"
 )
+_LEDGER_IS_VISIBLE = sql.SQL(
+    "select coalesce(bool_or(has_schema_privilege(n.oid, 'USAGE') and has_table_privilege(c.oid, 'SELECT')), false)"
+    " from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+    " where n.nspname = 'midflight' and c.relname = 'domains'"
+)
+_SHARED_USERS = sql.SQL(
+    "select u.name, d.domain from midflight.domains d"
+    " cross join jsonb_array_elements_text(d.plan #> '{{source,application_users}}') as u(name)"
+    " where d.domain <> %(domain)s and d.authority = 'source' and u.name = any(%(users)s)"
+    " and d.plan #>> '{{source,store}}' = %(store)s and d.plan #>> '{{source,database}}' = %(database)s order by 1, 2"
+)
 
 
 async def findings(connection: Connection, plan: Plan, expected_bytes: int) -> list[Finding]:
@@ -39,6 +50,7 @@ async def findings(connection: Connection, plan: Plan, expected_bytes: int) -> l
         _encoding(encoding),
         *_privileges(privileges, plan.target.schema_, database, user),
         await _tables(connection, plan),
+        await _users(connection, plan),
         _disk(expected_bytes, size),
     ]
 
@@ -88,6 +100,24 @@ async def _tables(connection: Connection, plan: Plan) -> Finding:
     return Finding(
         "tables", False, "; ".join(problems), "Rename, drop or empty them, or name other tables in the plan."
     )
+
+
+async def _users(connection: Connection, plan: Plan) -> Finding:
+    """A user's right to write is taken in the whole database: no other domain may still need it."""
+    check, source = "application users", plan.source
+    (visible,) = await _row(connection, _LEDGER_IS_VISIBLE)
+    if not visible or not source.application_users:
+        return Finding(check, True, "shared with no other domain")
+    where = {"domain": plan.domain, "store": source.store, "database": source.database}
+    cursor = await connection.execute(_SHARED_USERS, {**where, "users": list(source.application_users)})
+    shared = [f"`{user}` writes for domain {domain} too" for user, domain in await cursor.fetchall()]
+    if not shared:
+        return Finding(check, True, "shared with no other domain")
+    next_step = (
+        "At the cutover such a user loses the right to write in the whole database: give each domain a user of its own,"
+        " or move the other domain first, or move both as one."
+    )
+    return Finding(check, False, "; ".join(shared), next_step)
 
 
 def _disk(expected_bytes: int, database_bytes: int) -> Finding:

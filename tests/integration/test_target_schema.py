@@ -232,6 +232,29 @@ async def test_looking_changes_nothing(postgres_database: str, admin: psycopg.Co
     assert admin.execute(tables.encode()).fetchone() == (0,)
 
 
+def of_user(domain: str, database: str = "shop", user: str = "app") -> Plan:
+    plan = shop(ORDERS | {"table": domain, "fields": [], "children": []})
+    source = plan.source.model_copy(update={"database": database, "application_users": ("other", user)})
+    return plan.model_copy(update={"domain": domain, "source": source})
+
+
+async def test_a_user_that_writes_for_another_domain_is_found_before_its_right_to_write_is_taken(
+    postgres_database: str,
+) -> None:
+    """Red without: the cutover of one domain would stop the application's writes to the other."""
+    async with open_target(postgres_database) as target:
+        await target.schema.install_ledger()
+        for plan in (of_user("one"), of_user("two", "elsewhere")):
+            await target.ledger.register(plan)
+        found = (await inspect(postgres_database, of_user("three")))["application users"]
+        assert not found.ok
+        assert found.detail == "`app` writes for domain one too; `other` writes for domain one too"
+        for plan in (of_user("one"), shop(ORDERS | {"fields": []}), of_user("three", "third")):
+            assert (await inspect(postgres_database, plan))["application users"].ok
+        await target.ledger.flip("one", 1)
+        assert (await inspect(postgres_database, of_user("three")))["application users"].ok
+
+
 @pytest.fixture
 def stranger(postgres_database: str, admin: psycopg.Connection[Any]) -> Iterator[str]:
     """DSN of a role without any privilege of its own."""
