@@ -21,14 +21,15 @@ from midflight.records import Finding
 
 OLDEST_VERSION = (4, 4)
 NO_WAIT_MS = 500
+_EXPIRES = "expireAfterSeconds"
 
 Database = AsyncDatabase[dict[str, Any]]
 
 
 async def inspect(database: Database, collections: Sequence[str]) -> list[Finding]:
-    """Reachable, authenticated, replica set, version, collections, privileges, feed window. Writes nothing."""
+    """Reachable, authenticated, replica set, version, collections, privileges, expiry, feed window. Writes nothing."""
     findings: list[Finding] = []
-    for group in (_connection, _server, _collections, _privileges, _window):
+    for group in (_connection, _server, _collections, _privileges, _expiry, _window):
         findings += [finding async for finding in group(database, collections)]
         if not findings[0].ok or (len(findings) > 1 and not findings[1].ok):
             break  # nothing more can be asked
@@ -170,6 +171,28 @@ async def _may_modify(database: Database, name: str) -> None:
     """`collMod` that changes nothing. Permission comes first: one that waits for a lock is a permitted one."""
     with suppress(ExecutionTimeout):
         await database.command("collMod", name, maxTimeMS=NO_WAIT_MS)
+
+
+# --- documents that go by themselves ------------------------------------------------------------------------------
+
+
+async def _expiry(database: Database, collections: Sequence[str]) -> AsyncIterator[Finding]:
+    """No fence stops the server itself: after the flip it would delete, and we would restore, for ever."""
+    for name in collections:
+        check = f"documents of {name} stay until somebody deletes them"
+        try:
+            with driver_errors("listing indexes", privilege=f"listIndexes on {name}"):
+                expiring = [each["name"] async for each in await database[name].list_indexes() if _EXPIRES in each]
+        except SourceError as error:
+            yield _bad(check, error)
+        else:
+            yield Finding(check, True) if not expiring else _expires(check, name, expiring)
+
+
+def _expires(check: str, name: str, indexes: Sequence[str]) -> Finding:
+    drop = " ".join(f'db.getCollection("{name}").dropIndex("{index}");' for index in indexes)
+    next_step = f"Let a job of the application delete what is old, so that it can move too; then run: {drop}"
+    return Finding(check, False, f"TTL index {', '.join(indexes)}", next_step)
 
 
 # --- the feed's window --------------------------------------------------------------------------------------------

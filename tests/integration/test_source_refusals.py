@@ -133,6 +133,19 @@ async def test_prepare_does_not_take_a_view_for_a_collection(
     assert [finding for finding in bad(findings) if finding.detail == "it is a view"]
 
 
+async def test_prepare_refuses_documents_that_expire_and_says_what_to_do(
+    servers: embedded.Servers, mongo_database: str, client: Client
+) -> None:
+    """Red without: after the flip the server would go on deleting past the fence."""
+    for name in COLLECTIONS:
+        await client[mongo_database][name].create_index("seen")
+    await client[mongo_database]["orders"].create_index("made", expireAfterSeconds=3600)
+    async with open_source(servers.mongo_uri, mongo_database) as source:
+        [finding] = bad(await source.reader.inspect(COLLECTIONS))
+    assert finding.detail == "TTL index made_1"
+    assert 'db.getCollection("orders").dropIndex("made_1");' in finding.next_step
+
+
 async def test_the_size_of_a_missing_collection_cannot_be_asked_and_its_count_is_zero(
     servers: embedded.Servers, mongo_database: str
 ) -> None:
