@@ -36,6 +36,7 @@ class Supervisor:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._lock = hold_lock(state_dir)
         self._children: list[Child] = []
+        self._facts: dict[str, Any] = {}
         reap(state_dir)
 
     def launch(self, service: Service) -> Child:
@@ -68,12 +69,13 @@ class Supervisor:
         return [child for child in self._children if not child.alive()]
 
     def note(self, facts: dict[str, Any]) -> None:
-        """Write `state.json`: our processes and `facts`, whole or not at all."""
+        """Write `state.json`: our processes and all `facts` so far, whole or not at all."""
+        self._facts |= facts
         me = psutil.Process()
         state = {
             "supervisor": {"pid": me.pid, "created": me.create_time(), "signal": int(signal.SIGTERM)},
             "services": {child.service.name: _identity(child) for child in self._children},
-            **facts,
+            **self._facts,
         }
         draft = self.state_dir / "state.json.new"
         draft.write_text(json.dumps(state, indent=2))

@@ -14,6 +14,7 @@ from temporalio.client import Client
 
 from demo.faults import Server, kill_server
 from embedded import Servers, Stack, StackOptions
+from embedded.supervisor import read_state
 from midflight.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -60,6 +61,7 @@ async def test_a_store_that_was_killed_has_what_it_acknowledged(
     before = stack.supervisor.child(name).pid
     await kill_server(stack, name, AT_ONCE)
     assert stack.supervisor.child(name).pid != before
+    assert "ports" in read_state(stack.supervisor.state_dir), "who looks for the servers still finds them"
     assert is_there()
 
 
