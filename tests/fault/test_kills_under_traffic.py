@@ -76,10 +76,12 @@ async def test_the_source_dies_while_the_target_is_in_charge_and_catches_up(tmp_
 
 
 async def kill_worker(trip: Journey) -> None:
+    """A new one takes over when Temporal misses the old one."""
     await trip.victims.kill(WORKER)
 
 
 async def kill_temporal(trip: Journey) -> None:
+    """It comes back with its database."""
     await trip.victims.kill("temporal", OUTAGE)
 
 
