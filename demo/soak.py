@@ -41,6 +41,7 @@ SOAK_SECONDS = 4.0
 TRIES = 20
 CALM_SECONDS = 3.0
 """Between two faults: so long everything may come back to its usual pace."""
+BACK_SECONDS = 300.0
 FROZEN_SECONDS = 8.0
 """Longer than a lease: the cutover goes on without the process that stands still."""
 AGREE_SECONDS = 180.0
@@ -115,7 +116,7 @@ class GoBackAgain(RollBackFromTarget):
     """Faults at the target, then back to the source; again and again until the time is over."""
 
     def __init__(self, auditor: Auditor, mischief: Mischief, stunts: list[Stunt], over_at: float) -> None:
-        super().__init__(auditor)
+        super().__init__(auditor, BACK_SECONDS)
         self._mischief, self._stunts, self._over_at = mischief, stunts, over_at
 
     async def perform(self, traveller: Traveller) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Protocol
 
 from demo.auditor import Auditor
-from demo.traveller import Stuck, Traveller
+from demo.traveller import PATIENCE_SECONDS, Stuck, Traveller
 from midflight.contracts.domain import DomainState
 from midflight.core.phase import Phase, Stage
 
@@ -72,8 +72,8 @@ class RollBackFromRamp:
 class RollBackFromTarget:
     """Give the authority back to the source after the application has written to the target, and go there again."""
 
-    def __init__(self, auditor: Auditor) -> None:
-        self._auditor = auditor
+    def __init__(self, auditor: Auditor, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._auditor, self._patience = auditor, patience_seconds
 
     def is_due(self, traveller: Traveller) -> bool:
         """The target is in charge."""
@@ -84,7 +84,7 @@ class RollBackFromTarget:
         await asyncio.sleep(TRY_SECONDS)
         await self._auditor.look("at the target", both=True)
         await traveller.roll_back(Phase.RAMP, "the month's report has not been adapted yet")
-        await traveller.until(_stands_before_the_ramp, "the way back")
+        await traveller.until(_stands_before_the_ramp, "the way back", self._patience)
         traveller.say("[yellow]rolled back[/yellow] from target to ramp: MongoDB is in charge again")
         self._auditor.shop.start_tiers_again()
         await traveller.resume("the report is adapted")

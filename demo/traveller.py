@@ -89,9 +89,11 @@ class Traveller:
             self.copied = sum(p.documents for of_one in partitions for p in of_one)
         return self.state
 
-    async def until(self, condition: Callable[[DomainState], bool], what: str) -> DomainState:
-        """Look until the condition holds. Stuck after `PATIENCE_SECONDS`."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    async def until(
+        self, condition: Callable[[DomainState], bool], what: str, patience_seconds: float = PATIENCE_SECONDS
+    ) -> DomainState:
+        """Look until the condition holds. Stuck after a while."""
+        deadline = time.monotonic() + patience_seconds
         while not condition(state := await self.look()):
             if time.monotonic() > deadline:
                 raise Stuck(f"{what} did not happen. {described(state)}")
