@@ -28,7 +28,7 @@ class Traffic:
     """How much of it."""
 
     members: int = 600
-    per_second: float = 175.0
+    per_second: float = 170.0
     sessions: int = 24
     tiers_per_second: float = 2.0
 

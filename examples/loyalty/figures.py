@@ -32,7 +32,7 @@ class Window:
     def touches(self, request: Sent) -> bool:
         """Whether the request was under way at any moment of it."""
         ours = not self.port or self.port == request.port
-        return ours and request.at < self.ended and request.at + request.ms / 1_000 > self.began
+        return ours and request.at < self.ended and request.ended > self.began
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ class Latency:
 class Figures:
     """Of one run. `retried`: requests that a second process answered because the first one was gone.
 
-    `hold_ms_*` are of the writes that were under way while writes were held (of every hold, also a rollback's).
+    `hold_ms_*` are of the writes that were under way while writes were held (of every hold, also a rollback's): how long
+    each took from the beginning of the hold, or from its own if that was later, until it was answered.
     """
 
     requests: int = 0
@@ -78,11 +79,10 @@ def figures(requests: Sequence[Sent], marks: Sequence[Mark], without: Sequence[W
     """`without`: times in which a process was stopped on purpose; what waited for it does not count as a hold."""
     holds = holds_of(marks)
     held = sorted(
-        request.ms
+        (request.ended - max(request.at, hold.began)) * 1_000
+        for hold in holds
         for request in requests
-        if request.is_write
-        and any(hold.touches(request) for hold in holds)
-        and not any(window.touches(request) for window in without)
+        if request.is_write and hold.touches(request) and not any(window.touches(request) for window in without)
     )
     return Figures(
         requests=len(requests),
@@ -133,4 +133,4 @@ def _summed(values: list[float]) -> Latency:
 def _length(requests: Sequence[Sent]) -> float:
     if not requests:
         return 0.0
-    return max(r.at + r.ms / 1_000 for r in requests) - min(r.at for r in requests)
+    return max(r.ended for r in requests) - min(r.at for r in requests)

@@ -34,6 +34,11 @@ class Sent:
     tries: int
 
     @property
+    def ended(self) -> float:
+        """When it was answered, or given up (seconds since 1970)."""
+        return self.at + self.ms / 1_000
+
+    @property
     def is_write(self) -> bool:
         """Whether it was to change something."""
         return self.kind in WRITES

@@ -41,15 +41,16 @@ def test_a_request_belongs_to_the_stage_in_which_it_began() -> None:
 
 
 def test_writes_that_were_under_way_in_a_hold_are_those_that_waited() -> None:
-    before, across, within, after = sent(19, 500), sent(19.9, 400), sent(20.1, 250), sent(20.4, 9_000)
+    before, across, within, after = sent(19, 500), sent(19.5, 900), sent(20.1, 250), sent(20.4, 9_000)
     found = figures([before, across, within, after, sent(20.1, 7_000, "balance")], MARKS)
     assert (found.holds, found.held_writes) == (1, 2)
-    assert (found.hold_ms_p99, found.hold_ms_max) == (400, 400)
+    assert found.hold_ms_max == pytest.approx(400), "what it took before the hold is not the hold's"
+    assert found.hold_ms_p99 == pytest.approx(400)
 
 
 def test_what_waited_for_a_process_that_stood_still_is_left_out() -> None:
     found = figures([sent(20.1, 250), sent(20.1, 8_000, port=2)], MARKS, [Window(19.0, 28.0, port=2)])
-    assert found.hold_ms_max == 250
+    assert found.hold_ms_max == pytest.approx(250)
 
 
 def test_failures_and_second_tries_are_counted_apart() -> None:
