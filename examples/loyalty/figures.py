@@ -50,7 +50,7 @@ class Latency:
 class Figures:
     """Of one run. `retried`: requests that a second process answered because the first one was gone.
 
-    `hold_ms_*` are of the writes that were under way while writes were held (of every hold, also a rollback's): how long
+    `hold_ms_*` are of the writes that were under way while writes were held (every hold, also a rollback's): how long
     each took from the beginning of the hold, or from its own if that was later, until it was answered.
     """
 
