@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 from typing import Any
 
 from examples.loyalty.client import Answer, Client
+from examples.loyalty.model import now
 from examples.loyalty.pacer import Pacer
 from examples.loyalty.records import Operation, Records, Violation, ViolationKind
 
 MERCHANTS = [f"shop-{number:02d}" for number in range(24)]
 DAY = "2026-03-01"
 HOT_SHARE = 0.2
-LAST = 50
+LAST = 20
 SETTLES_SECONDS = 120.0
 """So long something of a request without an answer may still happen: the driver tries a transaction for so long."""
 SKUS = ("coffee", "cake", "book", "flight", "hotel")
@@ -52,12 +54,12 @@ class Session:
         self._own = {member: Known() for member in own}
         self._number = 0
         self._kinds: dict[Callable[[], Awaitable[None]], int] = {
-            self._earn: 20,
-            self._redeem: 12,
-            self._transfer: 10,
+            self._earn: 15,
+            self._redeem: 9,
+            self._transfer: 7,
             self._settle: 1,
-            self._read_balance: 32,
-            self._read_statement: 25,
+            self._read_balance: 40,
+            self._read_statement: 28,
         }
 
     async def run(self) -> None:
@@ -98,10 +100,11 @@ class Session:
         self._shared.records.operation(Operation(operation, "settle", answer.ok, **counts))
 
     async def _write(self, operation: Operation, body: dict[str, Any], changes: dict[str, int]) -> None:
+        began = now()
         answer = await self._client.send(operation.kind, f"/{operation.kind}", body)
         if answer.ok:
             self._acknowledged(operation, answer, changes)
-            await self._look_after(operation, body)
+            await self._look_after(operation, body, began)
         elif answer.refused:
             self._check_refusal(operation)
         else:
@@ -117,14 +120,14 @@ class Session:
                 known.balance += change
         self._check_balance(operation.member, answer.body["balance"], f"the answer to {operation.id}")
 
-    async def _look_after(self, operation: Operation, body: dict[str, Any]) -> None:
+    async def _look_after(self, operation: Operation, body: dict[str, Any], began: datetime) -> None:
         """Read what was just written, from any process; now and then say the same order again."""
         chance = self._rng.random()
         if chance < 0.03:
             await self._again(operation, body)
         elif chance < 0.3:
             self._shared.pacer.spend()
-            await self._statement_with(operation)
+            await self._statement_with(operation, began)
         elif chance < 0.55:
             self._shared.pacer.spend()
             await self._balance_of(operation.member)
@@ -150,10 +153,12 @@ class Session:
     async def _read_statement(self) -> None:
         await self._statement(self._any())
 
-    async def _statement_with(self, operation: Operation) -> None:
+    async def _statement_with(self, operation: Operation, began: datetime) -> None:
         """The operation is there, unless so many newer ones are that it stands on the next page."""
         entries = await self._statement(operation.member)
-        if entries is not None and len(entries) < LAST and operation.id not in {entry["id"] for entry in entries}:
+        if entries is None or operation.id in {entry["id"] for entry in entries}:
+            return
+        if len(entries) < LAST or datetime.fromisoformat(entries[-1]["at"]) < began:
             self._shared.violate("stale", f"{operation.id} is not in the statement of {operation.member}")
 
     async def _statement(self, member: str) -> list[dict[str, Any]] | None:
