@@ -137,7 +137,7 @@ class Engine:
             return
         domain, route = unit.standing.domain, unit.route
         try:
-            done = unit.keys_known and await self._shadow.write(domain, unit.keys, route.revision)
+            done = unit.keys_known and await self._shadow.write(domain, unit.documents(), route.revision)
         except asyncio.CancelledError:
             self.fall_behind(unit)
             raise
@@ -150,7 +150,7 @@ class Engine:
     def fall_behind(self, unit: Unit) -> None:
         """What the unit wrote may be missing at the target. Thread-safe."""
         if unit.shadows:
-            unit.standing.floors.fall(unit.changed, unit.floor, unit.route.epoch)
+            unit.standing.floors.fall(unit.changed, unit.floor, unit.route.epoch, unit.documents())
             self.call_soon(lambda: self._mark(unit.standing))
 
     def mark_floor(self, standing: Standing, floor: Floor) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from midflight.core.routing import Route, Side
 from midflight.errors import MidflightError
+from midflight.gateway.unproven import Document, Unproven
 
 NOT_MARKED = 0
 """In place of a mark: it is not written yet, so nothing can have passed it."""
@@ -108,21 +109,31 @@ class Floors:
         self._epoch = 0
         self._marks: dict[bytes, int] = {}
         self._everything: int | None = None
+        self._unproven = Unproven()
         self._waiting = _Fallen()
         self._marking = _Fallen()
         self.next_mark = asyncio.Event()
         """Set when the mark is written that covers what falls now; for the engine's loop."""
 
-    def fall(self, entities: Iterable[bytes], floor: Floor | None, epoch: int) -> None:
+    def fall(
+        self,
+        entities: Iterable[bytes],
+        floor: Floor | None,
+        epoch: int,
+        documents: Mapping[str, Iterable[bytes]] | None = None,
+    ) -> None:
         """These entities are behind until a mark has passed that is written after this call; no entities: all are.
 
-        What was written in an epoch that is over was drained before it ended.
+        Then, until these documents (keys by collection) are known to be out of quarantine. What was written in an
+        epoch that is over was drained before it ended.
         """
         fallen = set(entities)
         with self._lock:
             if epoch < self._epoch:
                 return
             self._waiting.entities |= fallen
+            for document in ((name, key) for name, keys in (documents or {}).items() for key in keys):
+                self._waiting.documents.setdefault(document, set()).update(fallen)
             self._waiting.everything |= not fallen or len(self._marks) + len(self._waiting.entities) > MANY
             if floor is not None:
                 floor.own[self._domain] = Level(epoch, NOT_MARKED)
@@ -137,10 +148,11 @@ class Floors:
 
     def behind(self, entity: bytes, applied_mark: int) -> bool:
         """Whether the target may lack a write of this entity."""
-        if not (self._marks or self._waiting.something or self._everything is not None):
+        nobody = not (self._marks or self._waiting.something or self._everything is not None)
+        if nobody and not self._unproven.any:
             return False
         with self._lock:
-            if self._waiting.everything or entity in self._waiting.entities:
+            if self._waiting.everything or entity in self._waiting.entities or self._unproven.holds(entity):
                 return True
             return max(self._marks.get(entity, 0), self._everything or 0) > applied_mark
 
@@ -153,11 +165,21 @@ class Floors:
             if self._everything is not None and self._everything <= applied_mark:
                 self._everything = None
 
+    def unproven(self, applied_mark: int) -> dict[str, list[bytes]]:
+        """Keys by collection that the tail has passed with this mark: brought to the target, or put in quarantine."""
+        with self._lock:
+            return self._unproven.passed(applied_mark)
+
+    def proven(self, collection: str, keys: Iterable[bytes], applied_mark: int) -> None:
+        """These of the `unproven` ones are not in quarantine."""
+        with self._lock:
+            self._unproven.release(collection, keys, applied_mark)
+
     def clear(self, epoch: int) -> None:
         """This epoch has begun: the authority has moved, and everything was drained before."""
         with self._lock:
             self._epoch = epoch
-            self._marks, self._everything = {}, None
+            self._marks, self._everything, self._unproven = {}, None, Unproven()
             self._waiting, self._marking = _Fallen(), _Fallen()
 
     async def mark_them(self, write_mark: Callable[[str], Awaitable[int]]) -> None:
@@ -187,6 +209,7 @@ class Floors:
         if batch.everything:
             self._marks, self._everything = {}, mark
         self._marks |= dict.fromkeys(batch.entities, mark)
+        self._unproven.hold(batch.documents, mark)
         if mark != UNREACHED:
             for floor in batch.floors - self._waiting.floors:
                 for levels in (floor.levels, floor.own):
@@ -199,6 +222,7 @@ class _Fallen:
     """What one mark will cover."""
 
     entities: set[bytes] = field(default_factory=set)
+    documents: dict[Document, set[bytes]] = field(default_factory=dict)
     floors: set[Floor] = field(default_factory=set)
     everything: bool = False
 

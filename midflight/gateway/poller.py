@@ -109,6 +109,8 @@ class Poller:
         again = [standings[name].adopt(route, asked_at, lease) for name, route in routes.items()]
         if not any(again):
             await self._read_plans(target, list(routes.values()))
+            for name, route in routes.items():
+                await _prove(target, standings[name], route.applied_mark)
         return any(again)
 
     async def _read_plans(self, target: Target, routes: list[Route]) -> None:
@@ -161,3 +163,10 @@ class Poller:
         if self._failures:
             _log.warning("the ledger answers again after %d failed polls", self._failures)
         self._failures = 0
+
+
+async def _prove(target: Target, standing: Standing, applied_mark: int) -> None:
+    """The tail has passed what was behind. What it put in quarantine on its way is not at the target all the same."""
+    for collection, keys in standing.floors.unproven(applied_mark).items():
+        missing = await target.rows.quarantined_keys(standing.domain, collection, keys)
+        standing.floors.proven(collection, set(keys) - missing, applied_mark)

@@ -89,9 +89,16 @@ class Unit:
 
     def touch(self, collection: str, keys: Iterable[Any]) -> None:
         """These documents were touched at the source."""
-        self.touches += 1
-        if self.side is Side.SOURCE:
-            self.keys.setdefault(collection, set()).update(map(key_bytes, keys))
+        touched = [key_bytes(key) for key in keys] if self.side is Side.SOURCE else []
+        with self._lock:
+            self.touches += 1
+            if self.side is Side.SOURCE:
+                self.keys.setdefault(collection, set()).update(touched)
+
+    def documents(self) -> dict[str, set[bytes]]:
+        """The documents touched so far, by collection: a write that outlives the unit may add to them."""
+        with self._lock:
+            return {collection: set(keys) for collection, keys in self.keys.items()}
 
     def end(self) -> bool:
         """Not in flight any more, but for writes under way in it; whether the ledger waits to hear of it."""

@@ -393,6 +393,43 @@ async def test_after_a_write_that_names_nothing_everything_is_read_from_the_sour
     assert app.sides("points") == [Side.SOURCE, Side.SOURCE]
 
 
+@pytest.mark.parametrize("shadow_seconds", [1.0, 0.0])
+async def test_what_is_in_quarantine_is_read_from_the_source_although_the_tail_has_passed_it(
+    world: World, shadow_seconds: float
+) -> None:
+    """Whether the shadow write put it there or, where that was missed, the tail; whether it is waived or not."""
+    async with open_app(world, policy=replace(QUICK, shadow_seconds=shadow_seconds)) as app:
+
+        async def put(name: str, points: int, owner: object) -> None:
+            change = {"points": points, "owner": owner}
+            await world.database["purses"].update_one({"_id": name}, {"$set": change}, upsert=True)
+
+        async def read_from(side: Side) -> bool:
+            assert await app.points("ada") == 2
+            return app.sides("points")[-1] is side
+
+        writing = app.domain.write(
+            entities=lambda name, points, owner: [name],
+            keys=lambda name, points, owner: {"purses": [name]},
+            target=put,
+        )
+        await world.stage(Stage.RAMP, ALL)
+        await writing(put)("ada", 2, 7)
+        await writing(put)("eve", 3, "eve")
+        await world.pass_marks()
+        await until(lambda: app.gateway.floor() == "", "the floor is reached")
+        [entry] = await world.target.ledger.quarantined(DOMAIN)
+        await world.target.ledger.waive(DOMAIN, entry.number, "ann", "known")
+        for _ in range(3):
+            assert await read_from(Side.SOURCE)
+            await asyncio.sleep(QUICK.poll_seconds)
+        assert await app.points("eve") == 3
+        assert app.sides("points")[-1] is Side.TARGET
+        await world.database["purses"].update_one({"_id": "ada"}, {"$set": {"owner": "ada"}})
+        await world.drain()
+        await until(lambda: read_from(Side.TARGET), "the mended document is read at the target")
+
+
 async def test_a_floor_carries_what_a_session_wrote_to_another_process(world: World, app: App) -> None:
     await world.stage(Stage.RAMP, ALL)
     with app.gateway.with_floor(""):

@@ -15,6 +15,7 @@ from midflight.core.routing import Route, Side
 from midflight.errors import SourceUnavailable
 from midflight.gateway import floors as module
 from midflight.gateway.floors import MANY, Floor, Floors, Level, above
+from midflight.gateway.unproven import MANY_DOCUMENTS
 
 
 def route(mark: int = 0, epoch: int = 1) -> Route:
@@ -121,6 +122,58 @@ async def test_a_mark_that_comes_after_the_end_of_its_epoch_holds_nobody_back() 
 )
 def test_a_token_without_a_mark_waits_for_one_only_in_its_own_epoch(token: str, authority: Side, waits: bool) -> None:
     assert Floor(token).unmarked(replace(route(epoch=2), authority=authority)) is waits
+
+
+async def test_an_entity_is_behind_until_its_documents_are_known_to_be_out_of_quarantine() -> None:
+    floors, marks = Floors("shop"), Marks()
+    floors.fall([b"ada"], None, 1, {"purses": [b"1", b"2"], "notes": [b"3"]})
+    await floors.mark_them(marks.write)
+    assert floors.unproven(9) == {}
+    floors.passed(10)
+    assert floors.unproven(10) == {"purses": [b"1", b"2"], "notes": [b"3"]}
+    floors.proven("purses", [b"1"], 10)
+    floors.proven("notes", [b"3"], 10)
+    assert (floors.behind(b"ada", 10), floors.behind(b"eve", 10)) == (True, False)
+    floors.proven("purses", [b"2"], 10)
+    assert not floors.behind(b"ada", 10)
+
+
+async def test_a_document_that_was_written_again_waits_for_its_newer_mark() -> None:
+    floors, marks = Floors("shop"), Marks()
+    floors.fall([b"ada"], None, 1, {"purses": [b"1"]})
+    await floors.mark_them(marks.write)
+    floors.fall([b"eve"], None, 1, {"purses": [b"1"]})
+    await floors.mark_them(marks.write)
+    floors.proven("purses", [b"1"], 10)
+    floors.passed(11)
+    assert floors.unproven(10) == {}
+    assert (floors.behind(b"ada", 11), floors.behind(b"eve", 11)) == (True, True)
+    floors.proven("purses", [b"1"], 11)
+    assert (floors.behind(b"ada", 11), floors.behind(b"eve", 11)) == (False, False)
+
+
+async def test_where_nobody_says_whose_a_document_is_everybody_is_behind() -> None:
+    floors, marks = Floors("shop"), Marks()
+    floors.fall([], None, 1, {"purses": [b"1"]})
+    await floors.mark_them(marks.write)
+    floors.passed(10)
+    assert floors.behind(b"somebody", 10)
+    floors.clear(2)
+    assert not floors.behind(b"somebody", 10)
+
+
+async def test_beyond_very_many_documents_the_mark_alone_counts() -> None:
+    floors, marks = Floors("shop"), Marks()
+    keys = [b"%d" % number for number in range(MANY_DOCUMENTS)]
+    floors.fall([b"ada"], None, 1, {"purses": keys})
+    await floors.mark_them(marks.write)
+    floors.fall([b"eve"], None, 1, {"purses": [b"one more"]})
+    floors.fall([b"bob"], None, 1, {"purses": keys[:1]})
+    await floors.mark_them(marks.write)
+    floors.passed(11)
+    assert len(floors.unproven(10)["purses"]) == MANY_DOCUMENTS - 1
+    assert floors.unproven(11) == {"purses": keys}
+    assert [floors.behind(name, 11) for name in (b"ada", b"bob", b"eve")] == [True, True, False]
 
 
 async def test_where_very_many_fall_everything_is_behind() -> None:
