@@ -11,7 +11,7 @@ COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/nul
 
 .PHONY: demo soak test check bench bench-gateway lock clean
 
-demo: $(READY)  ## a web application's domain moves under its traffic, then four more (KEEP=1 leaves all running)
+demo: $(READY)  ## a web application's domain moves under its traffic, then four more under a writer (KEEP=1 leaves all running)
 	@$(BIN)/python -m starter demo $(if $(KEEP),--keep)
 
 soak: $(READY)  ## the application's move for longer, with faults (SECONDS=600)

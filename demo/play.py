@@ -27,10 +27,7 @@ class Size:
 
 
 def play(console: Console, home: Path, servers: Servers, size: Size = Size()) -> Summary:
-    """The loyalty application's domain moves, then four others; its clients ask all the time.
-
-    Not the other way round: the Mongo-compatible server answers nobody while it drops the four domains' collections.
-    """
+    """The loyalty application's domain moves under its clients' requests; then four others, under a writer's."""
     began, voice = time.monotonic(), Voice(console)
     if servers.temporal_ui:
         console.print(f"Temporal Web: {servers.temporal_ui}", highlight=False)
@@ -40,11 +37,11 @@ def play(console: Console, home: Path, servers: Servers, size: Size = Size()) ->
     try:
         with shopping.open():
             summary.add(asyncio.run(shopping.move()))
-            summary.add(four.run())
             shopping.audit("at the end")
         summary.traffic = shopping.report()
+        summary.add(four.run())
+        summary.verdicts = four.verdicts()
     except ShopFailed as failure:
         summary.doubts.append(str(failure))
-    summary.verdicts = four.verdicts()
     summary.seconds = time.monotonic() - began
     return summary

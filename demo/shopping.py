@@ -22,6 +22,7 @@ from midflight.core.plan import Plan
 from midflight.settings import Settings
 from midflight.stores import ConfiguredStores
 
+BASELINE_SECONDS = 3.0
 IN_CHARGE = ("target", "target_only")
 
 
@@ -49,7 +50,8 @@ class Shopping:
             yield
 
     async def move(self) -> Told:
-        """The whole journey."""
+        """The whole journey, after a look at how the application does without it."""
+        await asyncio.sleep(BASELINE_SECONDS)
         moves = Moves(self._voice, self._settings, [self._plan], lambda traveller: self.owner(traveller))
         adding = asyncio.create_task(self.auditor.keep_adding_up(self._target_in_charge))
         try:
