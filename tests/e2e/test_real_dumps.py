@@ -32,6 +32,7 @@ def plan_of(name: str, database: str) -> Plan:
         "dark_reads": DarkReads(soak_seconds=0),
         "ramp": Ramp(steps=(100,), soak_seconds=0),
         "soak_seconds": 0,
+        "retention_seconds": 0,
         "approvals": (),
     }
     return plan.model_copy(update=changes)
