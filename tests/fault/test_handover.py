@@ -97,7 +97,7 @@ async def test_an_instance_that_never_acknowledges_is_named_and_the_handover_und
 
 async def test_an_instance_that_does_not_look_any_more_is_named(prepared: Rig) -> None:
     async with moving(prepared) as bridge, instance(prepared, "web-1", lambda _: Beat("web-1", 1, 5.0)):
-        handed = await over(bridge, prepared, 0.5)
+        handed = await over(bridge, prepared, 2.0)
         ((late,), revision) = handed.late, prepared.one("select revision from midflight.domains")
         assert late.startswith("web-1: has not seen revision ")
         assert int(late.split("revision ")[1].split(",")[0]) < revision
