@@ -119,6 +119,15 @@ async def _connect(dsn: str) -> Connection:
         keepalives_count=3,
         tcp_user_timeout=30_000,
     )
+    try:
+        await _set_up(connection)
+    except BaseException:  # a cancellation too: nobody else knows the connection yet
+        await connection.close()
+        raise
+    return connection
+
+
+async def _set_up(connection: Connection) -> None:
     register_types(connection)
     await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
     await connection.execute(_DURABLE)
@@ -126,7 +135,6 @@ async def _connect(dsn: str) -> Connection:
         sql.SQL("set_config({}, {}, false)").format(name, value) for name, value in _SETTINGS.items()
     )
     await connection.execute(sql.SQL("select {}").format(settings))
-    return connection
 
 
 def _limits(statement: str, lock: str) -> sql.Composed:

@@ -297,8 +297,8 @@ class World:
             raise ApplicationError("they do not hold the same", type="ArchiveDiffers", non_retryable=True)
 
     def _demand_epoch(self, epoch: int | None) -> None:
-        """As the ledger: only the first change of stage may not know it."""
-        if epoch != (self.epoch if self.stages else None):
+        """As the ledger: a move's first change of stage may not know it."""
+        if epoch not in (None, self.epoch):
             raise ApplicationError(f"it is epoch {self.epoch}", type="AuthorityMoved", non_retryable=True)
 
     def _staged(self) -> Staged:
