@@ -68,16 +68,24 @@ async def _listen(pacer: Pacer) -> None:
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while not pacer.stopped:
-        command = (await reader.readline()).decode().strip()
-        if command == "pause":
+    try:
+        while not pacer.stopped:
+            command = (await reader.readline()).decode().strip()
+            await _obey(pacer, command)
+            print(command, flush=True)
+    finally:
+        pacer.stop()  # also where nobody listens to our answers any more
+        transport.close()
+
+
+async def _obey(pacer: Pacer, command: str) -> None:
+    match command:
+        case "pause":
             await pacer.pause()
-        elif command == "resume":
+        case "resume":
             pacer.resume()
-        else:
+        case _:
             pacer.stop()
-        print(command, flush=True)
-    transport.close()
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
