@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Protocol
-
-import psycopg
 
 from demo.auditor import Auditor
 from demo.check.run import Place, check
@@ -14,13 +11,13 @@ from demo.check.verdict import Verdict
 from demo.people import QuarantineDesk
 from demo.stunts import PauseInBackfill, RollBackFromRamp, RollBackFromTarget, Stunt
 from demo.traveller import Traveller
+from examples.loyalty.constrain import constrain
 from midflight.contracts.domain import DomainState
 from midflight.core.phase import Phase, Stage
 from midflight.core.plan import GateName
 
 TRIES = 2
 PATIENCE_SECONDS = 180.0
-CONSTRAINTS = Path(__file__).resolve().parent.parent / "examples" / "loyalty" / "constraints.sql"
 STUNTS: dict[str, tuple[type[Stunt], ...]] = {
     "members": (PauseInBackfill,),
     "merchants": (RollBackFromRamp,),
@@ -104,6 +101,5 @@ class ShopOwner:
 
     def _constrain(self) -> None:
         config = self._auditor.shop.config
-        with psycopg.connect(config.postgres, autocommit=True, options=f"-c search_path={config.schema}") as connection:
-            connection.execute(CONSTRAINTS.read_bytes())
+        constrain(config.postgres, config.schema)
         self._traveller.say("the team's own constraints are in place")

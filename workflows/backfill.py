@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.workflow import ActivityHandle
@@ -34,6 +34,7 @@ class BackfillCollection:
         self._pacing = request.pacing
         self._steering = Steering(paused=request.paused)
         self._paused = request.paused
+        self._open = True
         self._total = Copied()
         self._committed: dict[int, int] = {}
         self._committed_before = 0
@@ -109,20 +110,25 @@ class BackfillCollection:
         return start
 
     async def _keep_window(self) -> None:
-        """Close and open the daily window."""
+        """Close and open the daily window. The clock is read when a window is given, and then only timers count."""
+        window, now = self._pacing.window, workflow.now()
         while True:
+            self._open = is_open(window, now)
             self._apply_pause()
-            window = self._pacing.window
-            timeout = None if window is None else until_change(window, workflow.now())
-            with suppress(TimeoutError):
+            timeout = None if window is None else until_change(window, now)
+            try:
                 await workflow.wait_condition(
                     lambda: self._pacing.window != window,  # noqa: B023 (awaited before it changes)
                     timeout=timeout,
                     timeout_summary="until the daily window changes",
                 )
+            except TimeoutError:
+                now += timeout or timedelta()
+            else:
+                window, now = self._pacing.window, workflow.now()
 
     def _apply_pause(self) -> None:
-        if self._paused or not is_open(self._pacing.window, workflow.now()):
+        if self._paused or not self._open:
             self._steering.pause()
         else:
             self._steering.resume()

@@ -195,9 +195,9 @@ class Move:
     async def sleep_until(self, moment: float, why: str) -> None:
         """Sleep until the moment (seconds since 1970); pause, rollback and a full history act meanwhile."""
         self.tell(waiting_for=why)
-        while (left := moment - workflow.now().timestamp()) > 0:
+        for piece in story.naps(moment - workflow.now().timestamp()):
             self.check_history()
-            await self.steering.until(lambda: False, why, timeout=story.nap(left))
+            await self.steering.until(lambda: False, why, timeout=piece)
         await self.steering.ready()
 
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, RetryState, is_cancelled_exception
 
 
 class Interrupted(Exception):
@@ -162,10 +162,17 @@ async def together(works: Iterable[Awaitable[None]]) -> None:
 
 
 async def _result(handle: workflow.ActivityHandle[R]) -> R | None:
-    """None if it was cancelled before any worker had it."""
+    """None if it was cancelled before any worker had it, or failed on its way to the end that was asked for."""
     try:
         return await handle
     except (ActivityError, asyncio.CancelledError) as error:
-        if is_cancelled_exception(error):
+        if is_cancelled_exception(error) or _failed_while_cancelled(error):
             return None
         raise
+
+
+def _failed_while_cancelled(error: BaseException) -> bool:
+    """Its worker died or its store went away after the cancellation was asked for: Temporal does not try it again,
+    and what it is started again from is committed.
+    """
+    return isinstance(error, ActivityError) and error.retry_state is RetryState.CANCEL_REQUESTED

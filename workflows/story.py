@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -101,9 +102,18 @@ def _forecast(state: DomainState) -> list[str]:
     return [] if seconds is None else [f"- **writes would wait** about {seconds * 1000:,.0f} ms"]
 
 
-def nap(seconds: float) -> timedelta:
-    """A piece of a long wait, so that a full history is noticed."""
-    return min(timedelta(seconds=seconds), NAP)
+def naps(seconds: float) -> Iterator[timedelta]:
+    """A long wait in pieces, so that a full history is noticed; one piece at least.
+
+    Nobody may look at the clock between them, or not sleep at all: a worker that takes over when the sticky task of a
+    dead one has timed out is told the time of the task before it, a replay another (seen in temporalio 1.35). Whoever
+    branches on it has a history that cannot be replayed.
+    """
+    left = max(timedelta(seconds=seconds), timedelta(milliseconds=1))
+    while left:
+        piece = min(left, NAP)
+        yield piece
+        left -= piece
 
 
 def _collections(state: DomainState) -> list[str]:

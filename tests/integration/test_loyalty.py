@@ -15,6 +15,7 @@ import embedded
 from examples.loyalty import mongo, postgres
 from examples.loyalty.audit import audit, differences
 from examples.loyalty.config import Config
+from examples.loyalty.constrain import constrain
 from examples.loyalty.holdings import Holdings, of_mongo, of_postgres
 from examples.loyalty.model import IN, Earn, Line, Loyalty, NoSuchMember, NotEnough, Redeem, Settle, Transfer
 from examples.loyalty.records import Operation
@@ -65,8 +66,8 @@ def fill(config: Config) -> None:
                 " values (%(_id)s, %(member)s, %(kind)s, %(points)s, %(at)s, %(status)s)",
                 first,
             )
-        for _ in range(2):  # it may be repeated
-            connection.execute((EXAMPLE / "constraints.sql").read_bytes())
+    for _ in range(2):  # it may be repeated
+        constrain(config.postgres, config.schema)
 
 
 def holdings(config: Config) -> Holdings:
@@ -146,6 +147,15 @@ async def test_a_settlement_takes_the_open_transactions_of_a_merchants_day_once(
     assert await here.settle(Settle("op-9", "shop-01", DAY)) == settled
     assert (await here.settle(Settle("op-10", "shop-01", DAY))).transactions == 0
     assert [entry.settled for entry in await here.statement(ADA, 3)] == [False, True, True]
+
+
+def test_the_teams_own_constraints_hold_whoever_writes(config: Config) -> None:
+    with psycopg.connect(config.postgres, options=f"-c search_path={config.schema}") as connection:
+        with pytest.raises(psycopg.errors.CheckViolation, match="members_balance_check"):
+            connection.execute("update members set balance = -1")
+        connection.rollback()
+        unchecked = connection.execute("select count(*) from pg_constraint where contype = 'c' and not convalidated")
+        assert unchecked.fetchone() == (0,)
 
 
 async def test_unknown_members_are_refused(loyalty: tuple[Loyalty, Config]) -> None:

@@ -104,6 +104,8 @@ class World:
         self.at_work_when_dropped = 0
         self.mismatches = 0
         self.slow_to_stop = 0.0
+        self.fails_to_stop = ""
+        """With what a copy fails that is asked to stop."""
 
     def called(self, name: str) -> int:
         """How often an activity was asked for."""
@@ -139,6 +141,8 @@ class World:
                 await asyncio.sleep(BEAT_SECONDS)
         except asyncio.CancelledError:
             await asyncio.sleep(self.slow_to_stop)
+            if self.fails_to_stop:
+                raise ApplicationError(self.fails_to_stop, type="TargetUnavailable") from None
             return Copied(documents=1, committed=1, done=False)
         finally:
             self.copies -= 1

@@ -51,6 +51,19 @@ async def test_a_pause_stops_copy_and_tail_and_resume_goes_on(stage: Stage) -> N
     assert report.documents == 30
 
 
+async def test_work_that_fails_while_it_is_stopped_is_begun_again_by_resume(stage: Stage) -> None:
+    """Red if its failure parks the move: Temporal does not try again what was asked to end."""
+    stage.world.let_copy.clear()
+    stage.world.fails_to_stop = "the target went away"
+    handle = await stage.start(make_plan())
+    await stage.until(handle, lambda s: stage.world.called("copy_partition") == 2)
+    await handle.execute_update(MigrateDomain.pause_update, Pause(person="ann", reason="peak hour"))
+    await stage.until(handle, lambda s: stage.world.copies == 0)
+    stage.world.let_copy.set()
+    await handle.execute_update(MigrateDomain.resume_update, Resume(person="ann"))
+    assert (await handle.result()).documents == 30
+
+
 async def test_a_second_pause_is_refused_with_the_way_on(stage: Stage) -> None:
     stage.world.let_copy.clear()
     handle = await stage.start(make_plan())
