@@ -36,7 +36,7 @@ class BackfillActivities:
     async def plan_partitions(self, request: PlanPartitions) -> Partitioned:
         """Cut the collection into partitions and record them; what is recorded already stays."""
         domain, name = request.ref.domain, request.collection
-        async with opened(self._stores, request.ref) as work:
+        async with beating(domain, "cut into partitions"), opened(self._stores, request.ref) as work:
             expected = await work.source.reader.count(name)
             if not await work.target.ledger.partitions(domain, name):
                 ranges = await work.source.reader.partitions(name, expected // request.pacing.partition_size + 1)

@@ -59,7 +59,7 @@ class CutoverActivities:
     @activity.defn
     async def gather_evidence(self, ref: DomainRef) -> Evidence:
         """Everything the gates ask for, measured now."""
-        async with opened(self._stores, ref) as work:
+        async with beating(ref.domain, "gather evidence"), opened(self._stores, ref) as work:
             evidence = await work.target.ledger.evidence(ref.domain)
             window = await work.source.reader.feed_window_seconds()
             pending = await work.target.schema.pending(work.plan)
@@ -69,8 +69,9 @@ class CutoverActivities:
     @activity.defn
     async def record(self, request: Record) -> None:
         """Append to the audit trail."""
-        async with self._stores.target(request.ref.target_store) as target:
-            await target.ledger.record(request.ref.domain, request.kind, request.person, request.details)
+        domain = request.ref.domain
+        async with beating(domain, "record"), self._stores.target(request.ref.target_store) as target:
+            await target.ledger.record(domain, request.kind, request.person, request.details)
 
     @activity.defn
     async def rehearse(self, request: Rehearse) -> Rehearsed:
@@ -93,7 +94,7 @@ class CutoverActivities:
     @activity.defn
     async def undo_handover(self, ref: DomainRef) -> None:
         """The source takes writes again, reads stay at the target (`ramp` at 100 %). AuthorityMoved after the flip."""
-        async with opened(self._stores, ref) as work:
+        async with beating(ref.domain, "undo the handover"), opened(self._stores, ref) as work:
             row = await to_the_end(take_back(work))
         if row.authority == Side.TARGET:
             raise AuthorityMoved(

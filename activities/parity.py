@@ -45,7 +45,7 @@ class ParityActivities:
     @activity.defn
     async def begin_parity(self, request: BeginParity) -> ParityBegun:
         """Cut a collection into ranges for this run; a run that has begun keeps its ranges."""
-        async with opened(self._stores, request.ref) as work:
+        async with beating(request.ref.domain, "cut into ranges"), opened(self._stores, request.ref) as work:
             token = await work.target.rows.last_token(request.ref.domain)
             parts = await work.source.reader.count(request.collection) // request.pacing.partition_size + 1
             ranges = await work.source.reader.partitions(request.collection, parts)
@@ -77,8 +77,9 @@ class ParityActivities:
     @activity.defn
     async def finish_parity(self, request: FinishParity) -> None:
         """Close the run: its counts are the evidence now."""
-        async with self._stores.target(request.ref.target_store) as target:
-            await target.parity.finish(request.ref.domain, request.run)
+        domain = request.ref.domain
+        async with beating(domain, "close the run"), self._stores.target(request.ref.target_store) as target:
+            await target.parity.finish(domain, request.run)
 
 
 class _Tally:

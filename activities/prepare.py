@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from temporalio import activity
 
+from activities.slices import beating
 from midflight.contracts.prepare import Checked, FindingView, PrepareRequest
 from midflight.core.fingerprint import fingerprint
 from midflight.core.plan import Plan
@@ -22,14 +23,15 @@ class PrepareActivities:
     async def check(self, request: PrepareRequest) -> Checked:
         """Everything that would stop the move later, found now; nothing is changed anywhere."""
         plan = request.plan
-        source, documents, size = await self._check_source(plan)
-        return Checked(findings=(*source, *await self._check_target(plan, size)), documents=documents)
+        async with beating(plan.domain, "check"):
+            source, documents, size = await self._check_source(plan)
+            return Checked(findings=(*source, *await self._check_target(plan, size)), documents=documents)
 
     @activity.defn
     async def install(self, request: PrepareRequest) -> str:
         """Make the ledger, record the plan, create the tables; returns the plan's fingerprint. Repeating is safe."""
         plan = request.plan
-        async with self._stores.target(plan.target.store) as target:
+        async with beating(plan.domain, "install"), self._stores.target(plan.target.store) as target:
             await target.schema.install_ledger()
             await target.ledger.register(plan)
             await target.schema.create_tables(plan)

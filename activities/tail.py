@@ -41,7 +41,7 @@ class TailActivities:
     @activity.defn
     async def pin(self, ref: DomainRef) -> None:
         """Record where the tail starts: no newer than anything the backfill will read. A recorded position stays."""
-        async with opened(self._stores, ref) as work:
+        async with beating(ref.domain, "pin the position"), opened(self._stores, ref) as work:
             if await work.target.ledger.position(ref.domain) is None:
                 token = await work.source.feed.pin(_collections(work))
                 await work.target.ledger.pin(ref.domain, token)
@@ -63,7 +63,7 @@ class TailActivities:
     @activity.defn
     async def forget(self, ref: DomainRef) -> None:
         """Leave nothing of ours in the source."""
-        async with opened(self._stores, ref) as work:
+        async with beating(ref.domain, "remove our marks"), opened(self._stores, ref) as work:
             await work.source.feed.forget(ref.domain)
 
 

@@ -89,7 +89,7 @@ class Move:
             epoch=self.state.epoch or None,  # unknown before the first answer
         )
         where = f" ({reads_percent:g} % of reads)" if stage is Stage.RAMP else ""
-        staged: Staged = await self.call(CutoverActivities.set_stage, request, f"stage {stage}{where}", options.STAGED)
+        staged: Staged = await self.call(CutoverActivities.set_stage, request, f"stage {stage}{where}", options.SHORT)
         self.state.stage, self.state.reads_percent = stage, reads_percent
         self.tell()
         await self.obeyed(staged)

@@ -29,10 +29,12 @@ AT_ONCE = RetryPolicy(
     initial_interval=timedelta(milliseconds=100), backoff_coefficient=1.5, maximum_interval=timedelta(seconds=5)
 )
 
-SHORT: ActivityOptions = {"start_to_close_timeout": timedelta(minutes=5), "retry_policy": PATIENT}
-
-# A change of stage waits some seconds for the application's instances, and a worker may die meanwhile.
-STAGED: ActivityOptions = {**SHORT, "heartbeat_timeout": timedelta(seconds=20)}
+# It answers once, at its end, and beats by the clock, so that a dead worker is noticed long before its time is over.
+SHORT: ActivityOptions = {
+    "start_to_close_timeout": timedelta(minutes=5),
+    "heartbeat_timeout": timedelta(seconds=20),
+    "retry_policy": PATIENT,
+}
 
 # Work in long slices: it beats after each batch, is stopped by the workflow, and goes on from the committed checkpoint.
 SLICE: ActivityOptions = {
@@ -42,7 +44,7 @@ SLICE: ActivityOptions = {
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 }
 
-# One long statement: it beats by the clock, so that a dead worker is noticed long before its time is over.
+# One long statement, which beats by the clock too.
 BUILD: ActivityOptions = {
     "start_to_close_timeout": timedelta(hours=24),
     "heartbeat_timeout": timedelta(seconds=30),

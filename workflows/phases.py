@@ -162,7 +162,7 @@ async def _copy(move: Move, collection: str) -> None:
 async def _target_only(move: Move) -> None:
     """The application no longer knows of the source; what it changes is still marked."""
     if move.state.stage is not Stage.TARGET_ONLY:
-        staged: Staged = await move.call(CutoverActivities.retire, move.ref, "stage target_only", options.STAGED)
+        staged: Staged = await move.call(CutoverActivities.retire, move.ref, "stage target_only", options.SHORT)
         await move.obeyed(staged)
         move.state.stage = Stage.TARGET_ONLY
     await move.reverse.stop()

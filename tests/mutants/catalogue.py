@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.mutants.gateways import GATEWAYS
 from tests.mutants.handovers import HANDOVERS
 from tests.mutants.run import Edit, Mutant
 
@@ -9,6 +10,7 @@ MACHINE = "tests/property/test_protocol_machine.py"
 DOOR = "tests/integration/test_door.py"
 RACES = "tests/fault/test_races.py"
 BACK = "tests/fault/test_reverse.py"
+ROLES = "tests/integration/test_source_roles.py"
 SOURCE = "tests/integration/test_source_reverse.py"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -138,5 +140,17 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         (MACHINE,),
     ),
+    Mutant(
+        "fence covers deletes",
+        (
+            Edit(
+                "midflight/mongo/fence.py",
+                "self._users.restrict(users, collections)",
+                "self._users.restrict((), collections)",
+            ),
+        ),
+        (f"{ROLES}::test_the_users_can_no_longer_delete_and_can_again_afterwards",),
+    ),
+    *GATEWAYS,
     *HANDOVERS,
 )
