@@ -194,6 +194,56 @@ class Ramp(PlanModel):
     soak_seconds: float = Setting(600, ge=0)
 
 
+class Ignored(PlanModel):
+    """A field that parity leaves out. It is listed, with its reason and how often it mattered, in every report."""
+
+    collection: str
+    field: FieldPath
+    reason: Annotated[str, StringConstraints(min_length=1)]
+
+
+class Tolerance(PlanModel):
+    """What counts as equal in a field although it is not the same; counted in every report.
+
+    `absolute`: numbers that differ by no more than `amount`. `nfc`: text that is equal after Unicode normalisation.
+    `rtrim`: text that differs in trailing spaces only. `milliseconds`: times that are equal when cut to milliseconds.
+    """
+
+    collection: str
+    field: FieldPath
+    rule: Literal["absolute", "nfc", "rtrim", "milliseconds"]
+    amount: float = Setting(0.0, ge=0)
+    reason: Annotated[str, StringConstraints(min_length=1)]
+
+
+class Invariant(PlanModel):
+    """A pair of queries that must give the same: `source` an aggregation of one collection, `target` a query.
+
+    Both give rows of a label and a number (or text); the source's documents have the fields `_id` and `value`, the
+    target's rows two columns. Without `source` the target's query must give no row at all (orphans, broken rules).
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,60}$")]
+    collection: str | None = None
+    source: tuple[dict[str, Any], ...] | None = None
+    target: Annotated[str, StringConstraints(min_length=1)]
+
+
+class ParityRules(PlanModel):
+    """What parity overlooks, what it checks besides, and how far a repair may go. Not part of the fingerprint."""
+
+    ignore: tuple[Ignored, ...] = ()
+    tolerate: tuple[Tolerance, ...] = ()
+    invariants: tuple[Invariant, ...] = ()
+    show: tuple[FieldPath, ...] = ()
+    """Fields whose values a report may show when it is asked for values; all others stay redacted."""
+    rebackfill_rate: float = Setting(0.05, gt=0, le=1)
+    """Share of a range's keys that differ, above which the range is copied again instead of key by key."""
+    deletes_at_most: int = Setting(1_000, ge=0)
+    deletes_rate: float = Setting(0.001, ge=0, le=1)
+    """A repair that would delete more keys than this many, or this share of the entity, is refused."""
+
+
 GateName = Literal["dark_read", "ramp", "cutover", "retire", "decommission"]
 
 
@@ -216,6 +266,7 @@ class Plan(PlanModel):
     retention_seconds: float = Setting(2_592_000, ge=0)
     """How long the source stays, read-only, with the way back open, after `retire`."""
     approvals: tuple[GateName, ...] = ("ramp", "cutover", "decommission")
+    parity: ParityRules = ParityRules()
 
     def collection(self, name: str) -> CollectionMap:
         """The map of the named collection; KeyError if the plan has none."""
