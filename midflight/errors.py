@@ -84,6 +84,10 @@ class DomainUnknown(TargetError):
     """The ledger holds no such domain."""
 
 
+class RunUnknown(TargetError):
+    """The ledger holds no such run of parity."""
+
+
 # --- the protocol -----------------------------------------------------------------------------------------------
 
 

@@ -31,8 +31,8 @@ class Side(Protocol):
     async def fetch(self, entity: str, keys: Sequence[bytes], *, deep: bool = False) -> Mapping[bytes, Entry]:
         """The entries of these keys, all of one moment; absent keys are not there.
 
-        A deleted key of which the side still knows the version may be there with no fields and `unreadable` "deleted".
-        `deep` asks for `faithful` too, where the side can tell.
+        A key of which the side knows that it is deleted, or in quarantine, may be there with no fields and
+        `unreadable` DELETED or QUARANTINED. `deep` asks for `faithful` too, where the side can tell.
         """
 
     async def sample(self, entity: str, size: int, seed: int) -> list[bytes]:

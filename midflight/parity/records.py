@@ -15,6 +15,11 @@ from typing import Any, Literal
 Level = Literal["structure", "census", "sample", "full", "invariants"]
 Normal = Any
 
+DELETED = "deleted"
+"""`Entry.unreadable` of a key that the side knows to be deleted."""
+QUARANTINED = "quarantined"
+"""`Entry.unreadable` of a key that the target cannot hold: it is accounted for by its own gate."""
+
 
 class Verdict(StrEnum):
     """What a level, or a whole run, came to. Incomplete is not pass."""
@@ -78,7 +83,8 @@ class Entry:
     `fields` maps a field's path to its normal value; a path that is not there is missing. `version` names the image
     where the side knows one: the digest of the source's bytes, the digest of what was last applied to the target.
     `token` is the guard's, where there is one: it grows with every apply. `faithful` is whether the rows still give the
-    image of that version, None where nobody looked. `unreadable` says why `fields` could not be read.
+    image of that version, None where nobody looked. `unreadable` says why `fields` could not be read; two words of it
+    have a meaning of their own: DELETED and QUARANTINED.
     """
 
     key: bytes
