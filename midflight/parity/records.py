@@ -115,8 +115,8 @@ class FieldDifference:
 class Mismatch:
     """A key at which the sides differ.
 
-    `rounds` counts looks since `first_seen`; a change on either side begins both anew. `source_version`,
-    `target_version` and `token` are those of the last look.
+    `rounds` counts looks since `first_seen`; a change on either side begins both anew, which `resets` counts.
+    `source_version`, `target_version` and `token` are those of the last look.
     """
 
     entity: str
@@ -131,6 +131,7 @@ class Mismatch:
     source_version: bytes | None = None
     target_version: bytes | None = None
     token: int | None = None
+    resets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
