@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from typing import Any
 
 from midflight.core import histogram
 from midflight.core.outcome import Row
@@ -116,7 +119,10 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class ParityProgress:
-    """How far one range of a parity run got; `batches` guards against two attempts moving it."""
+    """How far one range of a parity run got; `batches` guards against two attempts moving it.
+
+    `tally` is what else was counted in it until now, small and JSON-ready; its shape is the run's own.
+    """
 
     number: int
     keys: KeyRange
@@ -125,6 +131,46 @@ class ParityProgress:
     compared: int
     equal: int
     done: bool
+    tally: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What the ledger knows of a key.
+
+    `token` is that of the last apply, or of the application's last write where that is newer. `checksum` is that of
+    the image that was applied; None where there is no such image, or the application has written the key since.
+    """
+
+    token: int
+    checksum: bytes | None
+    deleted: bool = False
+    quarantined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowsAndGuards:
+    """Rows by root key value (as `TargetRows.rows_of` gives them) and guards by key, of one moment."""
+
+    rows: dict[object, tuple[list[Row], ...]]
+    guards: dict[bytes, Guard]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldCount:
+    """One field on one side, counted over all keys (over all elements where the path has a `*`).
+
+    `null` counts those that have null in it; `types` all others by the name of their type.
+    """
+
+    path: str
+    null: int = 0
+    types: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def present(self) -> int:
+        """How many have the field, null included."""
+        return self.null + sum(self.types.values())
 
 
 # --- the application's library ------------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ then walks the target's keys and asks the source for those. So the two sides nee
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from midflight.parity.records import Entry, Mismatch, RunRecord
-from midflight.records import KeyRange, ParityProgress
+from midflight.core.plan import Invariant
+from midflight.parity.records import Entry, Mismatch, Normal, RunRecord
+from midflight.records import Finding, KeyRange, ParityProgress
 
 
 class Side(Protocol):
@@ -39,11 +40,72 @@ class Side(Protocol):
         """About `size` keys, each with the same chance; the same seed gives the same keys while nothing changes."""
 
 
+# What a side may offer beside: a level, or a short cut, that needs what is not there says so and does without.
+
+
+@runtime_checkable
+class StructureSide(Protocol):
+    """Knows what its tables, columns, indexes and constraints should be."""
+
+    async def structure(self) -> list[Finding]:
+        """Every check, good and bad."""
+
+
+@runtime_checkable
+class InvariantSide(Protocol):
+    """Answers its half of an invariant."""
+
+    async def points(self, invariant: Invariant) -> list[tuple[str, Normal]]:
+        """The rows of this side's query: label and normal value. Nothing where the invariant has no query for it."""
+
+
+@runtime_checkable
+class PresenceSide(Protocol):
+    """Tells cheaply which keys exist."""
+
+    async def present(self, entity: str, keys: Sequence[bytes]) -> set[bytes]:
+        """Which of these keys exist."""
+
+
+@runtime_checkable
+class VersionSide(Protocol):
+    """Tells versions (and tokens, where it has them) without the fields: what a watch run skips by."""
+
+    def read_versions(
+        self, entity: str, keys: KeyRange, *, above: bytes | None, at_most: int
+    ) -> AsyncIterator[list[Entry]]:
+        """As `read`, entries without fields."""
+
+    async def fetch_versions(self, entity: str, keys: Sequence[bytes]) -> Mapping[bytes, Entry]:
+        """As `fetch`, entries without fields."""
+
+
+@runtime_checkable
+class TokenSide(Protocol):
+    """Its entries have tokens, drawn from one clock."""
+
+    async def last_token(self) -> int:
+        """A token no smaller than that of any entry that can be read now."""
+
+
+class Countable(Protocol):
+    """What a side may offer besides: a census of its fields, counted where the data is."""
+
+    async def census(self, entity: str) -> Mapping[str, FieldCount]:
+        """By path (elements of arrays and maps as `*`): how often each field is there, null, of which type."""
+
+
 class Barrier(Protocol):
     """How a run knows that the target has had the time to follow."""
 
     async def passed(self, within_seconds: float) -> bool:
         """Wait until the target has everything the source had when this was called; False if that took too long."""
+
+
+class RunStores(Protocol):
+    """Opens the place where runs are kept, by the name of a store."""
+
+    def runs(self, store: str) -> AbstractAsyncContextManager[RunStore]: ...
 
 
 class RunStore(Protocol):
@@ -61,7 +123,10 @@ class RunStore(Protocol):
     async def advance(
         self, domain: str, run: str, entity: str, moved: ParityProgress, found: Sequence[Mismatch]
     ) -> None:
-        """Commit a range's new place (`batches` is the count before, the others are totals). Superseded."""
+        """Commit a range's new place, `tally` included (`batches` is the count before, the others are totals).
+
+        Superseded where another attempt has moved it. A key of `found` that is known is replaced.
+        """
 
     async def mismatches(
         self,
