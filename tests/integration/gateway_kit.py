@@ -93,6 +93,15 @@ class World:
         number = int(found["n"]) if found else 0
         await self.look.execute("update midflight.positions set mark = %s where domain = %s", (number, DOMAIN))
 
+    async def floor_reached(self, gateway: AsyncGateway) -> None:
+        """Let the tail go on until this context has no floor: marks that are written only now are passed too."""
+
+        async def reached() -> bool:
+            await self.pass_marks()
+            return gateway.floor() == ""
+
+        await until(reached, "the floor is reached")
+
     async def be_silent(self) -> None:
         """From now on the ledger tells nobody that a route has changed: only the clock makes an instance poll."""
         query = b"select pg_get_functiondef('midflight.note_change'::regproc)"

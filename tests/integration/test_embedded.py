@@ -28,11 +28,13 @@ from midflight.contracts.search_attributes import SEARCH_ATTRIBUTES
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_SECONDS = 30.0
-# A program that starts the servers, says so, and waits until it is killed.
+# A program that starts the servers, says so, and waits until it is killed. A shell that runs this suite in the
+# background has taught it to ignore SIGINT.
 HOLDER = """
-    import sys, time
+    import signal, sys, time
     from pathlib import Path
     import embedded
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with embedded.stack(Path(sys.argv[1]), ephemeral=True) as servers:
         print("ready", flush=True)
         time.sleep(600)

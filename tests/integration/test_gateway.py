@@ -304,8 +304,7 @@ async def test_a_write_that_outlives_its_unit_of_work_stays_in_flight_and_is_beh
     for _ in range(3):
         assert not await world.acknowledged(row.revision)
         await asyncio.sleep(QUICK.poll_seconds)
-    await world.pass_marks()
-    await until(lambda: app.gateway.floor() == "", "what fell with the unit is there")
+    await world.floor_reached(app.gateway)
     gate.opened.set()
     await writing
     assert await app.points("ada") == 2
@@ -366,8 +365,7 @@ async def test_what_missed_its_shadow_write_is_read_from_the_source_until_the_ta
     assert await app.points("ada") == 2
     assert await app.points("eve") is None
     assert app.sides("points") == [Side.SOURCE, Side.TARGET]
-    await world.pass_marks()
-    await until(lambda: app.gateway.floor() == "", "the floor is reached")
+    await world.floor_reached(app.gateway)
     assert await app.points("ada") == 2
     assert app.sides("points")[-1] is Side.TARGET
 
@@ -416,8 +414,7 @@ async def test_what_is_in_quarantine_is_read_from_the_source_although_the_tail_h
         await world.stage(Stage.RAMP, ALL)
         await writing(put)("ada", 2, 7)
         await writing(put)("eve", 3, "eve")
-        await world.pass_marks()
-        await until(lambda: app.gateway.floor() == "", "the floor is reached")
+        await world.floor_reached(app.gateway)
         [entry] = await world.target.ledger.quarantined(DOMAIN)
         await world.target.ledger.waive(DOMAIN, entry.number, "ann", "known")
         for _ in range(3):
@@ -443,8 +440,7 @@ async def test_a_floor_carries_what_a_session_wrote_to_another_process(world: Wo
         with other.gateway.with_floor(token):
             assert await other.points("ada") == 2
             assert other.sides("points") == [Side.SOURCE]
-            await world.pass_marks()
-            await until(lambda: other.gateway.floor() == "", "the floor is reached")
+            await world.floor_reached(other.gateway)
             assert await other.points("ada") == 2
         assert other.sides("points") == [Side.SOURCE, Side.TARGET]
 
@@ -463,8 +459,7 @@ async def test_a_floor_of_an_unwritten_mark_is_marked_by_whoever_gets_it(world: 
         assert await app.points("ada") is None
         assert app.sides("points") == [Side.SOURCE]
         await until(lambda: not app.gateway.floor().endswith(".0"), "a mark")
-        await world.pass_marks()
-        await until(lambda: app.gateway.floor() == "", "the floor is reached")
+        await world.floor_reached(app.gateway)
 
 
 async def test_in_a_hold_an_entity_that_is_behind_is_read_where_the_authority_is_by_now(world: World, app: App) -> None:

@@ -69,8 +69,7 @@ async def test_while_the_target_is_away_no_call_fails_before_the_flip(
         await until(lambda: app.gateway.engine().standing(DOMAIN).trusted is not None, "the lease is back")
         app.pool = await psycopg.AsyncConnection.connect(world.dsn, autocommit=True)
         assert await app.points("ada") == points
-        await world.pass_marks()
-        await until(lambda: app.gateway.floor() == "", "the floor is reached")
+        await world.floor_reached(app.gateway)
         await until(lambda: shadowed(world, app), "shadow writes are made again")
         await app.pool.close()
 

@@ -241,9 +241,13 @@ async def test_a_write_that_outlives_its_unit_of_work_stays_in_flight_and_is_beh
         row = await world.stage(Stage.RAMP, ALL - 1)
         await until(lambda: shop.gateway.routes()[DOMAIN].reads_bp == ALL - 1, "the step")
         assert not await world.acknowledged(row.revision)
-        await world.pass_marks()
         floors = (await asyncio.to_thread(shop.gateway.background)).engine.standing(DOMAIN).floors
-        await until(lambda: not floors.behind(ADA, 1), "what fell with the unit is there")
+
+        async def there() -> bool:
+            await world.pass_marks()
+            return not floors.behind(ADA, 1)
+
+        await until(there, "what fell with the unit is there")
         go_on.set()
         await asyncio.to_thread(writing.result, 10)
     assert await asyncio.to_thread(shop.points, "ada") == 2
