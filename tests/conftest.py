@@ -9,6 +9,7 @@ import pytest
 from tests.fixtures.shared_stack import SharedStack
 
 pytest_plugins = ["tests.fixtures.fix_servers", "tests.fixtures.fix_rig"]
+pytest.register_assert_rewrite("tests.fixtures.handovers")  # its assertions show what they compared
 
 SHARED = pytest.StashKey[SharedStack]()
 NEEDS_SERVERS = "servers"

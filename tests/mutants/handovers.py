@@ -5,8 +5,11 @@ from __future__ import annotations
 from tests.mutants.run import Edit, Mutant
 
 LIBRARY = "midflight/handover.py"
-OVER = "tests/fault/test_handover.py"
-BACK = "tests/fault/test_reverse.py"
+OVER = "tests/fault/test_handover_over.py"
+OVER_BROKEN_OFF = "tests/fault/test_handover_over_broken_off.py"
+SLEEPERS = "tests/fault/test_handover_sleepers.py"
+BACK = "tests/fault/test_handover_back.py"
+REVERSE = "tests/fault/test_reverse.py"
 TRIPWIRE = "tests/fault/test_tripwire.py"
 KEEPER = "tests/fault/test_keeper.py"
 
@@ -22,12 +25,12 @@ HANDOVERS: tuple[Mutant, ...] = (
             Edit(LIBRARY, "            await self._drain_dirty(self.left, 0)\n", "            pass\n"),
             Edit("midflight/postgres/authority.py", "    if waiting:", "    if waiting < 0:"),
         ),
-        (f"{OVER}::test_a_write_of_the_last_moment_at_the_target_is_in_the_source_when_it_is_the_authority_again",),
+        (f"{BACK}::test_a_write_of_the_last_moment_at_the_target_is_in_the_source_when_it_is_the_authority_again",),
     ),
     Mutant(
         "clear the mark only up to what was read",
         (Edit("midflight/reverse.py", "[(one.mark.row_key, one.mark.seq) for", "[(one.mark.row_key, 2**62) for"),),
-        (f"{BACK}::test_a_write_between_the_read_and_the_clearing_of_its_mark_arrives_too",),
+        (f"{REVERSE}::test_a_write_between_the_read_and_the_clearing_of_its_mark_arrives_too",),
     ),
     Mutant(
         "an undone handover lowers the fence",
@@ -43,7 +46,7 @@ HANDOVERS: tuple[Mutant, ...] = (
     Mutant(
         "a flip names the revision of its own hold",
         (Edit(LIBRARY, "self._epoch, row.revision)", "self._epoch)"),),
-        (f"{OVER}::test_an_attempt_that_slept_cannot_flip_once_its_successor_has_undone_it",),
+        (f"{SLEEPERS}::test_an_attempt_that_slept_cannot_flip_once_its_successor_has_undone_it",),
     ),
     Mutant(
         "a new revision before the fence comes down",
@@ -54,27 +57,27 @@ HANDOVERS: tuple[Mutant, ...] = (
                 "await ledger.authority(domain)",
             ),
         ),
-        (f"{OVER}::test_an_attempt_that_wakes_while_its_successor_undoes_it_cannot_flip",),
+        (f"{SLEEPERS}::test_an_attempt_that_wakes_while_its_successor_undoes_it_cannot_flip",),
     ),
     Mutant(
         "a sleeper leaves the fence of its successor",
         (Edit(LIBRARY, " and await bridge.target.ledger.authority(bridge.plan.domain) == row:", ":"),),
-        (f"{OVER}::test_a_way_back_that_slept_does_not_lower_the_fence_of_the_next_way_over",),
+        (f"{SLEEPERS}::test_a_way_back_that_slept_does_not_lower_the_fence_of_the_next_way_over",),
     ),
     Mutant(
         "whoever undoes looks again before the fence comes down",
         (Edit(LIBRARY, "if await ledger.authority(domain) != row:", "if False:"),),
-        (f"{OVER}::test_an_undoing_that_slept_does_not_lower_the_fence_of_a_later_handover",),
+        (f"{SLEEPERS}::test_an_undoing_that_slept_does_not_lower_the_fence_of_a_later_handover",),
     ),
     Mutant(
         "without the ledger only who is still alone lowers the fence",
         (Edit(LIBRARY, " and seconds() - self.began < self.limit + ALONE_SECONDS:", ":"),),
-        (f"{OVER}::test_without_the_ledger_an_attempt_that_slept_leaves_the_fence_alone",),
+        (f"{SLEEPERS}::test_without_the_ledger_an_attempt_that_slept_leaves_the_fence_alone",),
     ),
     Mutant(
         "a hold that is being undone goes no step further",
         (Edit(LIBRARY, "            self.undoing = True\n", ""),),
-        (f"{OVER}::test_a_hold_that_does_not_hear_its_cancellation_does_not_flip_while_it_is_undone",),
+        (f"{OVER_BROKEN_OFF}::test_a_hold_that_does_not_hear_its_cancellation_does_not_flip_while_it_is_undone",),
     ),
     Mutant(
         "every table marks before the handover",
@@ -84,17 +87,17 @@ HANDOVERS: tuple[Mutant, ...] = (
     Mutant(
         "every table marks before the way back",
         (Edit(LIBRARY, "        await demand_marks(self.bridge)\n", ""),),
-        (f"{OVER}::test_a_table_that_marks_nothing_keeps_the_authority_at_the_target",),
+        (f"{BACK}::test_a_table_that_marks_nothing_keeps_the_authority_at_the_target",),
     ),
     Mutant(
         "acknowledgements before the target closes",
         (Edit(LIBRARY, "await ledger.hold(domain)", "await ledger.close(domain)"),),
-        (f"{OVER}::test_a_write_in_flight_ends_at_the_target_before_it_closes",),
+        (f"{BACK}::test_a_write_in_flight_ends_at_the_target_before_it_closes",),
     ),
     Mutant(
         "closing names the revision of its own hold",
         (Edit(LIBRARY, "await ledger.close(domain, row.revision)", "await ledger.close(domain)"),),
-        (f"{OVER}::test_a_way_back_that_slept_does_not_close_the_target_once_its_hold_was_taken_back",),
+        (f"{SLEEPERS}::test_a_way_back_that_slept_does_not_close_the_target_once_its_hold_was_taken_back",),
     ),
     Mutant(
         "acknowledgements before the fence",
@@ -110,12 +113,14 @@ HANDOVERS: tuple[Mutant, ...] = (
     Mutant(
         "the fence stays up once the flip was asked for",
         (Edit(LIBRARY, "if not self._flip_asked and seconds()", "if seconds()"),),
-        (f"{OVER}::test_the_target_that_goes_away_in_the_hold_opens_the_source_unless_the_flip_was_asked_for",),
+        (
+            f"{OVER_BROKEN_OFF}::test_the_target_that_goes_away_in_the_hold_opens_the_source_unless_the_flip_was_asked_for",
+        ),
     ),
     Mutant(
         "a second attempt never goes on",
         (Edit(LIBRARY, "if not first or row.stage is Stage.HOLD or await", "if False and await"),),
-        (f"{OVER}::test_what_a_killed_worker_left_is_undone_first",),
+        (f"{OVER_BROKEN_OFF}::test_what_a_killed_worker_left_is_undone_first",),
     ),
     Mutant(
         "the tail is a tripwire after the flip",
