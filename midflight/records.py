@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -154,6 +153,15 @@ class RowsAndGuards:
 
     rows: dict[object, tuple[list[Row], ...]]
     guards: dict[bytes, Guard]
+
+
+@dataclass(frozen=True, slots=True)
+class RowSpan:
+    """Root rows by the value of their key column: from `lower` on, after `after`, below `upper`; None is open."""
+
+    lower: object = None
+    after: object = None
+    upper: object = None
 
 
 @dataclass(frozen=True, slots=True)

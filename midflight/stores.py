@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 from midflight.mongo.client import open_source
+from midflight.parity.ports import RunStore
 from midflight.ports import Source, Target
-from midflight.postgres.connection import open_target
+from midflight.postgres.connection import open_runs, open_target
 from midflight.settings import Settings
 
 
 class ConfiguredStores:
-    """Implements `midflight.ports.Stores` with the addresses of the settings."""
+    """Implements `midflight.ports.Stores` and `midflight.parity.ports.RunStores` with the addresses of the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -23,3 +24,7 @@ class ConfiguredStores:
     def target(self, store: str) -> AbstractAsyncContextManager[Target]:
         """The target, connected; closed at the end. SettingsError if the store has no address."""
         return open_target(self._settings.target(store).get_secret_value())
+
+    def runs(self, store: str) -> AbstractAsyncContextManager[RunStore]:
+        """Where runs of parity are kept, in the ledger of that store. SettingsError if the store has no address."""
+        return open_runs(self._settings.target(store).get_secret_value())

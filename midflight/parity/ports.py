@@ -7,11 +7,12 @@ then walks the target's keys and asks the source for those. So the two sides nee
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
 from midflight.core.plan import Invariant
 from midflight.parity.records import Entry, Mismatch, Normal, RunRecord
-from midflight.records import Finding, KeyRange, ParityProgress
+from midflight.records import FieldCount, Finding, KeyRange, ParityProgress
 
 
 class Side(Protocol):
@@ -88,8 +89,9 @@ class TokenSide(Protocol):
         """A token no smaller than that of any entry that can be read now."""
 
 
-class Countable(Protocol):
-    """What a side may offer besides: a census of its fields, counted where the data is."""
+@runtime_checkable
+class CensusSide(Protocol):
+    """Counts its fields where the data is."""
 
     async def census(self, entity: str) -> Mapping[str, FieldCount]:
         """By path (elements of arrays and maps as `*`): how often each field is there, null, of which type."""
@@ -105,7 +107,8 @@ class Barrier(Protocol):
 class RunStores(Protocol):
     """Opens the place where runs are kept, by the name of a store."""
 
-    def runs(self, store: str) -> AbstractAsyncContextManager[RunStore]: ...
+    def runs(self, store: str) -> AbstractAsyncContextManager[RunStore]:
+        """Open for the length of the block."""
 
 
 class RunStore(Protocol):

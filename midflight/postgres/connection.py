@@ -10,6 +10,7 @@ from midflight.postgres.door import PostgresDoor
 from midflight.postgres.fence import PostgresFence
 from midflight.postgres.ledger import PostgresLedger
 from midflight.postgres.parity import PostgresParity
+from midflight.postgres.parity_runs import PostgresRuns
 from midflight.postgres.registry import PostgresRegistry
 from midflight.postgres.reverse import PostgresReverse
 from midflight.postgres.rows import PostgresRows
@@ -31,3 +32,11 @@ async def open_target(dsn: str) -> AsyncIterator[Target]:
             registry=PostgresRegistry(session),
             fence=PostgresFence(session),
         )
+
+
+@asynccontextmanager
+async def open_runs(dsn: str) -> AsyncIterator[PostgresRuns]:
+    """Where runs of parity are kept, on a connection of its own; a ledger of an older version is upgraded first."""
+    async with open_session(dsn) as session:
+        await PostgresSchema(session).install_ledger()
+        yield PostgresRuns(session)

@@ -28,7 +28,7 @@ from midflight.postgres.inspection import findings
 from midflight.postgres.session import Connection, Session
 from midflight.records import Finding
 
-LEDGER_VERSION = 2
+LEDGER_VERSION = 3
 _ONE_AT_A_TIME = sql.SQL("select pg_advisory_xact_lock(hashtextextended('midflight.schema', 0))")
 _VERSION = sql.SQL("select version from midflight.version")
 _HAS_VERSION = sql.SQL("select to_regclass('midflight.version') is not null")

@@ -293,4 +293,59 @@ begin
         coalesce(found.stage, 'none') using errcode = 'MF001', hint = next_step;
 end $$;
 
-insert into midflight.version (version) values (2) on conflict (only_row) do update set version = excluded.version;
+-- --- version 3: runs of parity, their places and what they found --------------------------------------------------------
+
+-- A run may compare stores that are no domain of this ledger, so nothing here refers to `domains` or `collections`.
+create table if not exists midflight.parity_reports (
+    domain text not null,
+    run text not null,
+    number bigint generated always as identity unique,
+    mode text not null check (mode in ('gate', 'watch')),
+    started_at timestamptz not null,
+    finished_at timestamptz,
+    plan_fingerprint text not null,
+    levels jsonb not null default '[]',
+    entities jsonb not null default '[]',
+    census jsonb not null default '[]',
+    primary key (domain, run)
+);
+
+create table if not exists midflight.parity_places (
+    domain text not null,
+    run text not null,
+    entity text collate "C" not null,
+    number integer not null,
+    lower_key bytea,
+    upper_key bytea,
+    cursor bytea,
+    batches bigint not null default 0,
+    compared bigint not null default 0,
+    equal bigint not null default 0,
+    done boolean not null default false,
+    tally jsonb not null default '{}',
+    primary key (domain, run, entity, number),
+    foreign key (domain, run) references midflight.parity_reports on delete cascade
+) with (fillfactor = 50);
+
+-- One row a key that differs or has differed. `differences` holds the differing values as canonical text, nothing else.
+create table if not exists midflight.parity_mismatches (
+    domain text not null,
+    run text not null,
+    entity text collate "C" not null,
+    key bytea not null,
+    state text not null,
+    kind text not null,
+    cause text not null,
+    differences jsonb not null default '[]',
+    first_seen timestamptz not null,
+    last_seen timestamptz not null,
+    rounds integer not null default 0,
+    source_version bytea,
+    target_version bytea,
+    token bigint,
+    resets integer not null default 0,
+    primary key (domain, run, entity, key),
+    foreign key (domain, run) references midflight.parity_reports on delete cascade
+);
+
+insert into midflight.version (version) values (3) on conflict (only_row) do update set version = excluded.version;
