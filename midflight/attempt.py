@@ -93,7 +93,7 @@ async def demand_marks(bridge: Bridge) -> None:
         if not table.refuses:
             raise Missed(
                 f"{table.place}: {table.detail}. What was written there meanwhile is not marked, so it would not go"
-                " back to the source: put the triggers back, touch every row written since, then try again"
+                " back to the source: `fence install` puts the triggers back; touch the rows written since, try again"
             )
 
 

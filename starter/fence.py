@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from midflight.records import FenceView
-from starter.session import AsJson, Domain, Session, run
+from starter.session import AsJson, Domain, Person, Reason, Session, run, who
 from starter.storekeeper import Books, TargetStore, books
 from starter.tables import columns
 
@@ -34,6 +34,24 @@ def status(domain: Domain, target: TargetStore = "", as_json: AsJson = False) ->
     found = run(work())
     data = {side: [asdict(view) for view in views] for side, views in found.items()}
     session.show(data, *(part for side, views in found.items() for part in (Text(side, style="bold"), _table(views))))
+
+
+@app.command()
+def install(
+    domain: Domain, reason: Reason, person: Person = "", target: TargetStore = "", as_json: AsJson = False
+) -> None:
+    """Put the triggers back on the target's tables, where somebody took them off or made a table anew."""
+    session, signed = Session.begin(as_json), who(person)
+
+    async def work() -> list[FenceView]:
+        async with books(session, domain, target) as open_books:
+            await open_books.target.fence.install(open_books.plan)
+            await open_books.target.ledger.record(domain, "fence_installed", signed, {"reason": reason})
+            return await open_books.target.fence.status(open_books.plan)
+
+    views = run(work())
+    session.show([asdict(view) for view in views], _table(views))
+    session.note("Rows written while a table had no triggers are not marked: touch them, or they do not go back.")
 
 
 async def _views(open_books: Books) -> dict[str, list[FenceView]]:

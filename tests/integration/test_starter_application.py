@@ -92,3 +92,17 @@ async def test_fence_status_says_who_refuses_what_in_both_stores(desk: Desk) -> 
     assert after["source"][0]["refuses"] != []
     assert all(view["refuses"] for view in after["target"])
     assert "orders" in shown
+
+
+async def test_triggers_that_somebody_took_off_are_put_back_and_that_is_recorded(desk: Desk) -> None:
+    async with desk.rig.bridge() as bridge:
+        await bridge.target.fence.remove(desk.rig.plan)
+        bare = await bridge.target.fence.status(desk.rig.plan)
+
+    told = await desk("fence", "install", "--reason", "a table was made anew", "--as", "ann", "--json")
+
+    assert not any(view.refuses for view in bare)
+    assert all(view["refuses"] for view in told.data)
+    async with desk.rig.bridge() as bridge:
+        last = (await bridge.target.ledger.audit(desk.rig.plan.domain))[-1]
+    assert (last["kind"], last["person"]) == ("fence_installed", "ann")
