@@ -137,14 +137,16 @@ class ParityProgress:
 class Guard:
     """What the ledger knows of a key.
 
-    `token` is that of the last apply, or of the application's last write where that is newer. `checksum` is that of
-    the image that was applied; None where there is no such image, or the application has written the key since.
+    `token` is that of the last apply; where the application has written the key since, at the target, it is that of
+    its write (`written_here`): both come from one clock. `checksum` is that of the image that was applied, None where
+    there is none.
     """
 
     token: int
     checksum: bytes | None
     deleted: bool = False
     quarantined: bool = False
+    written_here: bool = False
 
 
 @dataclass(frozen=True, slots=True)

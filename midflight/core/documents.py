@@ -70,6 +70,16 @@ def last_key(block: bytes) -> tuple[bytes, int]:
     return _key(documents[-1]), len(documents)
 
 
+def key_of(raw: bytes) -> bytes:
+    """The key of a document that is still BSON; fast for the usual types of key, which come first in the document."""
+    kind = raw[4:9]
+    if kind == b"\x07_id\0":
+        return b"\x07\0" + raw[9:21]
+    if kind == b"\x02_id\0":
+        return b"\x02\0" + raw[9 : 13 + int.from_bytes(raw[9:13], "little")]
+    return _key(raw)
+
+
 def digest(body: Mapping[str, Any]) -> bytes:
     """The checksum of a document: 16 bytes over its BSON bytes."""
     return digest_raw(encode(body))

@@ -28,11 +28,14 @@ Collection = AsyncCollection[dict[str, Any]]
 
 
 async def read(
-    collection: Collection, keys: KeyRange, above: bytes | None, batch_size: int
+    collection: Collection, keys: KeyRange, above: bytes | None, batch_size: int, *, keys_only: bool = False
 ) -> AsyncGenerator[bytes, None]:
-    """Blocks of raw documents in key order, strictly after `above` where given, else from `keys.lower` on."""
+    """Blocks of raw documents in key order, strictly after `above` where given, else from `keys.lower` on.
+
+    With `keys_only` the documents hold nothing but their `_id`, which the index alone can give.
+    """
     unwanted = above
-    async with aclosing(raw(_cursor(collection, keys, above, batch_size))) as blocks:
+    async with aclosing(raw(_cursor(collection, keys, above, batch_size, keys_only))) as blocks:
         async for block in blocks:
             wanted = block if unwanted is None else _without_first(block, unwanted)
             unwanted = None
@@ -41,9 +44,10 @@ async def read(
 
 
 def _cursor(
-    collection: Collection, keys: KeyRange, above: bytes | None, batch_size: int
+    collection: Collection, keys: KeyRange, above: bytes | None, batch_size: int, keys_only: bool
 ) -> AsyncRawBatchCursor[dict[str, Any]]:
-    cursor = collection.find_raw_batches({}, sort=[("_id", ASCENDING)], batch_size=batch_size)
+    shown = {"_id": 1} if keys_only else None
+    cursor = collection.find_raw_batches({}, shown, sort=[("_id", ASCENDING)], batch_size=batch_size)
     first = above if above is not None else keys.lower
     if first is not None:
         cursor = cursor.min([("_id", key_value(first))])

@@ -5,19 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from hashlib import blake2b
+from heapq import nsmallest
+from itertools import chain
 from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
+from midflight.core.documents import key_of, split
 from midflight.core.keys import key_bytes
-from midflight.mongo import inspect, ranges
+from midflight.core.plan import CollectionMap
+from midflight.errors import PlanError
+from midflight.mongo import census, inspect, ranges
 from midflight.mongo.driver_errors import driver_errors, not_a_replica_set
 from midflight.mongo.wire import KEYS_A_QUERY, key_filters, raw, time_bytes, time_value
-from midflight.records import Finding, KeyRange
+from midflight.records import FieldCount, Finding, KeyRange
 
 QUERIES_AT_ONCE = 4
+KEYS_A_BLOCK = 10_000
+_WRITING_STAGES = {"$out", "$merge"}
 
 
 class MongoReader:
@@ -71,6 +79,40 @@ class MongoReader:
 
         with driver_errors(f"reading keys of `{collection}`", privilege=f"find on {collection}"):
             return b"".join(await asyncio.gather(*map(read, key_filters(keys))))
+
+    async def walk_keys(
+        self, collection: str, *, above: bytes | None = None, batch_size: int = KEYS_A_BLOCK
+    ) -> AsyncIterator[list[bytes]]:
+        """One cursor over the keys alone, in `_id` order."""
+        every = KeyRange()
+        with driver_errors(f"walking the keys of `{collection}`", privilege=f"find on {collection}"):
+            documents = ranges.read(self._database[collection], every, above, batch_size, keys_only=True)
+            async with aclosing(documents) as blocks:
+                async for block in blocks:
+                    yield [key_of(document) for document in split(block)]
+
+    async def sample_keys(self, collection: str, size: int, seed: int) -> list[bytes]:
+        """Those keys whose hash is the smallest. The server's own `$sample` takes no seed."""
+        salt = seed.to_bytes(16, "big", signed=True)
+        smallest: list[tuple[bytes, bytes]] = []
+        async for keys in self.walk_keys(collection):
+            hashed = ((blake2b(key, digest_size=8, salt=salt).digest(), key) for key in keys)
+            smallest = await asyncio.to_thread(nsmallest, size, chain(smallest, hashed))
+        return [key for _, key in smallest]
+
+    async def points(self, collection: str, pipeline: Sequence[dict[str, Any]]) -> list[tuple[Any, Any]]:
+        """`_id` and `value` of every document that the aggregation gives. PlanError for one that would write."""
+        if any(stage.keys() & _WRITING_STAGES for stage in pipeline):
+            raise PlanError(f"An aggregation of `{collection}` would write.", next_step="Take out $out and $merge.")
+        with driver_errors(f"asking `{collection}` for an invariant", privilege=f"find on {collection}"):
+            found = await self._database[collection].aggregate(list(pipeline), allowDiskUse=True)
+            return [(document.get("_id"), document.get("value")) async for document in found]
+
+    async def census(self, collection: CollectionMap) -> dict[str, FieldCount]:
+        """By path; one pass a level of nesting, and one for fields that the plan does not name."""
+        name = collection.collection
+        with driver_errors(f"counting the fields of `{name}`", privilege=f"find on {name}"):
+            return await census.census(self._database[name], collection)
 
     async def now(self) -> bytes:
         """The primary's last operation: a majority read after it waits until the majority has it."""

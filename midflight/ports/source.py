@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from midflight.core.plan import CollectionMap
 from midflight.records import (
     Archived,
     Changed,
     FenceView,
+    FieldCount,
     Finding,
     KeyRange,
     LateWrite,
@@ -51,6 +53,24 @@ class SourceReader(Protocol):
 
         `after` is `Changed.after`: the read is causally after that operation.
         """
+
+    def walk_keys(
+        self, collection: str, *, above: bytes | None = None, batch_size: int = 10_000
+    ) -> AsyncIterator[list[bytes]]:
+        """Blocks of keys alone, of every BSON type, in order, strictly after `above` where given."""
+
+    async def sample_keys(self, collection: str, size: int, seed: int) -> list[bytes]:
+        """`size` keys, each with the same chance, the same ones for the same seed; reads every key."""
+
+    async def census(self, collection: CollectionMap) -> dict[str, FieldCount]:
+        """By path: how often each field is there, null, of which BSON type, counted by the server.
+
+        Fields that a transform gives back are left out; fields that the plan does not name are counted where they are
+        top-level.
+        """
+
+    async def points(self, collection: str, pipeline: Sequence[dict[str, Any]]) -> list[tuple[Any, Any]]:
+        """`_id` and `value` of every document that the aggregation gives. PlanError for one that would write."""
 
     async def now(self) -> bytes:
         """For `read_keys(after=...)`: it then sees every write that the source has acknowledged before this call."""

@@ -6,17 +6,14 @@ All raise `midflight.errors` only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from midflight.core.outcome import Applied, Batch, Row, Ticket
 from midflight.core.plan import CollectionMap, Plan
 from midflight.ports.ledger import Ledger, ParityStore, Registry, ReverseStore
-from midflight.records import (
-    FenceView,
-    Finding,
-)
+from midflight.records import FenceView, FieldCount, Finding, Guard, RowsAndGuards, RowSpan
 
 
 class Door(Protocol):
@@ -57,6 +54,9 @@ class Schema(Protocol):
     async def validate_foreign_key(self, plan: Plan, constraint: str) -> None:
         """Validate one; repeating is safe."""
 
+    async def structure(self, plan: Plan) -> list[Finding]:
+        """One finding for each table, index and foreign key of the plan, good and bad; nothing is changed."""
+
     async def pending(self, plan: Plan) -> int:
         """How many indexes and foreign keys of the plan are missing or not valid."""
 
@@ -87,6 +87,37 @@ class TargetRows(Protocol):
 
     async def scan_roots(self, schema: str, collection: CollectionMap, after: Any | None, at_most: int) -> list[Row]:
         """Root rows in order of the key column, strictly after `after`."""
+
+    async def rows_with_guards(
+        self, plan: Plan, collection: CollectionMap, row_keys: Mapping[bytes, Any | None]
+    ) -> RowsAndGuards:
+        """Rows and guards of these keys, of one moment; `row_keys` has None for a key that fits no row."""
+
+    async def guards_of(
+        self, plan: Plan, collection: CollectionMap, row_keys: Mapping[bytes, Any | None]
+    ) -> dict[bytes, Guard]:
+        """The same guards without the rows."""
+
+    async def points(self, schema: str, query: str) -> list[tuple[Any, Any]]:
+        """The rows of a query that may only read, with the schema as its search path. PlanError: not two columns."""
+
+    async def scan_keys(self, schema: str, collection: CollectionMap, span: RowSpan, at_most: int) -> list[Row]:
+        """In order of the key column: as much of each root row as `Mapper.id_of` needs."""
+
+    async def key_bounds(self, schema: str, collection: CollectionMap, parts: int) -> list[Row]:
+        """As `scan_keys`: fewer than `parts` root rows that cut the table in parts of about equal size."""
+
+    async def sample_keys(self, schema: str, collection: CollectionMap, size: int, seed: int) -> list[Row]:
+        """As `scan_keys`: `size` root rows, each with the same chance, the same ones for the same seed."""
+
+    async def count_roots(self, schema: str, collection: CollectionMap) -> int:
+        """How many root rows there are."""
+
+    async def census(self, schema: str, collection: CollectionMap) -> dict[str, FieldCount]:
+        """By path: how often each field that a column or the rest column holds is there, null, of which BSON type.
+
+        Fields that a transform gives back are left out: no query can count them.
+        """
 
     async def keys_changed_since(
         self, domain: str, collection: str, token: int, at_most: int, after: bytes | None = None

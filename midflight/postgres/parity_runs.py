@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from psycopg import sql
@@ -180,8 +181,8 @@ def _columns(found: Sequence[Mismatch]) -> dict[str, list[Any]]:
 
 
 def _progress(row: tuple[Any, ...]) -> ParityProgress:
-    number, lower, upper, *place, tally = row
-    return ParityProgress(number, KeyRange(lower, upper), *place, tally=json.loads(tally))
+    number, lower, upper, cursor, batches, compared, equal, done, tally = row
+    return ParityProgress(number, KeyRange(lower, upper), cursor, batches, compared, equal, done, json.loads(tally))
 
 
 def _mismatch(row: tuple[Any, ...]) -> Mismatch:
@@ -191,9 +192,10 @@ def _mismatch(row: tuple[Any, ...]) -> Mismatch:
 
 
 def _run_record(row: tuple[Any, ...]) -> RunRecord:
-    *head, levels, entities, census = row
-    return RunRecord(
-        *head,
+    domain, run, mode, started_at, finished_at, plan_fingerprint, levels, entities, census = row
+    record = RunRecord(domain, run, mode, started_at, finished_at, plan_fingerprint)
+    return replace(
+        record,
         levels=_LEVELS.validate_json(levels),
         entities=_ENTITIES.validate_json(entities),
         census=_CENSUS.validate_json(census),

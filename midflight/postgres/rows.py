@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg import sql
 
 from midflight.core.outcome import Row
-from midflight.core.plan import CollectionMap
+from midflight.core.plan import CollectionMap, Plan
 from midflight.core.tables import Table, tables
+from midflight.errors import PlanError
+from midflight.postgres import row_keys as walk
 from midflight.postgres.adapt import staged_type
+from midflight.postgres.census import census_in
+from midflight.postgres.guards import guards_in
 from midflight.postgres.session import Connection, Session
+from midflight.records import FieldCount, Guard, RowsAndGuards, RowSpan
 
 _CHANGED = sql.SQL(
     "select g.key, g.token from midflight.guards g join midflight.collections c on c.id = g.collection_id"
@@ -43,6 +48,59 @@ class PostgresRows:
         parameters = {"after": after, "at_most": at_most}
         return await self._session.rows(_scan(schema, root, first=after is None), parameters)
 
+    async def rows_with_guards(
+        self, plan: Plan, collection: CollectionMap, row_keys: Mapping[bytes, Any | None]
+    ) -> RowsAndGuards:
+        """Rows and guards of these keys, of one moment; `row_keys` has None for a key that fits no row."""
+        wanted = [row_key for row_key in row_keys.values() if row_key is not None]
+        async with self._session.snapshot() as connection:
+            rows = await rows_in(connection, plan.target.schema_, collection, wanted)
+            return RowsAndGuards(rows, await guards_in(connection, plan, collection, row_keys))
+
+    async def guards_of(
+        self, plan: Plan, collection: CollectionMap, row_keys: Mapping[bytes, Any | None]
+    ) -> dict[bytes, Guard]:
+        """The same guards without the rows."""
+        async with self._session.snapshot() as connection:
+            return await guards_in(connection, plan, collection, row_keys)
+
+    async def points(self, schema: str, query: str) -> list[tuple[Any, Any]]:
+        """The rows of a query that may only read, with the schema as its search path. PlanError: not two columns."""
+        async with self._session.snapshot() as connection:
+            await connection.execute("set local statement_timeout = 0")
+            await connection.execute("select set_config('search_path', quote_ident(%s), true)", (schema,))
+            cursor = await connection.execute(query.encode())
+            if cursor.description is None or len(cursor.description) != 2:
+                raise PlanError("An invariant's query does not give rows of two columns.", next_step="Write it so.")
+            return [(label, value) for label, value in await cursor.fetchall()]
+
+    async def scan_keys(self, schema: str, collection: CollectionMap, span: RowSpan, at_most: int) -> list[Row]:
+        """In order of the key column: as much of each root row as `Mapper.id_of` needs."""
+        return await self._session.rows(walk.scan(schema, collection, span), walk.place(span, at_most))
+
+    async def key_bounds(self, schema: str, collection: CollectionMap, parts: int) -> list[Row]:
+        """Fewer than `parts` root rows that cut the table in parts of about equal size."""
+        async with self._session.patient() as connection:
+            return await (await connection.execute(walk.bounds(schema, collection), {"parts": parts})).fetchall()
+
+    async def sample_keys(self, schema: str, collection: CollectionMap, size: int, seed: int) -> list[Row]:
+        """Those rows whose hashed keys are the smallest: each has the same chance. Reads every key."""
+        place = {"size": size, "seed": seed}
+        async with self._session.patient() as connection:
+            return await (await connection.execute(walk.sample(schema, collection), place)).fetchall()
+
+    async def count_roots(self, schema: str, collection: CollectionMap) -> int:
+        """Counted, not estimated: what the server believes of a table that was just filled is of no use."""
+        async with self._session.patient() as connection:
+            row = await (await connection.execute(walk.count(schema, collection))).fetchone()
+        return int(row[0]) if row else 0
+
+    async def census(self, schema: str, collection: CollectionMap) -> dict[str, FieldCount]:
+        """By path, in one snapshot; without fields that a transform gives back."""
+        async with self._session.snapshot() as connection:
+            await connection.execute("set local statement_timeout = 0")
+            return await census_in(connection, schema, collection)
+
     async def keys_changed_since(
         self, domain: str, collection: str, token: int, at_most: int, after: bytes | None = None
     ) -> dict[bytes, int]:
@@ -69,16 +127,16 @@ async def rows_in(
     connection: Connection, schema: str, collection: CollectionMap, row_keys: Sequence[Any]
 ) -> dict[Any, tuple[list[Row], ...]]:
     """The same, as the caller's transaction sees it."""
-    of_collection = tables(collection)
-    found: dict[Any, tuple[list[Row], ...]] = {}
-    for number, table in enumerate(of_collection):
-        place = [column.name for column in table.columns].index(table.root_key)
-        cursor = await connection.execute(_rows_of(schema, table), (list(row_keys),), binary=True)
-        async for row in cursor:
-            if number == 0:
-                found[row[place]] = tuple([] for _ in of_collection)
-            if row[place] in found:
-                found[row[place]][number].append(row)
+    root, *children = tables(collection)
+    wanted = (list(row_keys),)
+    roots = await (await connection.execute(_rows_of(schema, root), wanted, binary=True)).fetchall()
+    # The key column is the first one of every table.
+    found: dict[Any, tuple[list[Row], ...]] = {row[0]: ([row], *([] for _ in children)) for row in roots}
+    for number, table in enumerate(children, 1):
+        for row in await (await connection.execute(_rows_of(schema, table), wanted, binary=True)).fetchall():
+            of_document = found.get(row[0])
+            if of_document is not None:
+                of_document[number].append(row)
     return found
 
 

@@ -26,6 +26,7 @@ from midflight.postgres.ddl import (
 from midflight.postgres.fence import install_fence
 from midflight.postgres.inspection import findings
 from midflight.postgres.session import Connection, Session
+from midflight.postgres.structure import structure_in
 from midflight.records import Finding
 
 LEDGER_VERSION = 3
@@ -132,6 +133,11 @@ class PostgresSchema:
                     f"Rows of {key.table.name} refer to {key.to_table} rows that are not there ({key.name}).",
                     next_step="Repair or quarantine the orphans, then validate again.",
                 ) from error
+
+    async def structure(self, plan: Plan) -> list[Finding]:
+        """One finding for each table, index and foreign key of the plan, good and bad; nothing is changed."""
+        async with self._session.snapshot() as connection:
+            return await structure_in(connection, plan)
 
     async def pending(self, plan: Plan) -> int:
         """How many indexes and foreign keys of the plan are missing or not valid."""

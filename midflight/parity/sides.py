@@ -1,0 +1,252 @@
+"""The two sides of a domain, over the ports of source and target, and the barrier between them.
+
+What a document or a row *says* is read by `source_form` and `target_form`, which share nothing with the mapping. The
+mapping is used for two things only: to find the row of a key, and (`deep`) to rebuild what was applied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from midflight.clock import nap, seconds
+from midflight.core.documents import digest_raw, key_of, split
+from midflight.core.mapping import Mapper, mapper_for
+from midflight.core.outcome import Row
+from midflight.core.plan import Invariant, Plan
+from midflight.errors import DrainTimeout
+from midflight.parity.labels import label_of
+from midflight.parity.normal import normal
+from midflight.parity.records import DELETED, Entry, Normal
+from midflight.parity.source_form import SourceForm
+from midflight.parity.stray import cell_of, key_of_row
+from midflight.parity.target_entries import NOTHING, entries_of, version_of
+from midflight.parity.target_form import TargetForm
+from midflight.ports import Source, Target
+from midflight.records import FieldCount, Finding, KeyRange, RowSpan
+from midflight.sync import Bridge
+from midflight.waiting import LOOK_EVERY_SECONDS, drained
+
+
+class SourceSide:
+    """The collections of a plan in the source. Implements `Side` and what it may offer beside, but tokens."""
+
+    def __init__(self, source: Source, plan: Plan) -> None:
+        self._source = source
+        self._plan = plan
+        self._forms = {entry.collection: SourceForm(entry) for entry in plan.collections}
+
+    async def count(self, entity: str) -> int:
+        """From metadata."""
+        return await self._source.reader.count(entity)
+
+    async def ranges(self, entity: str, parts: int) -> list[KeyRange]:
+        """In BSON order, across types."""
+        return await self._source.reader.partitions(entity, parts)
+
+    async def read(
+        self, entity: str, keys: KeyRange, *, above: bytes | None, at_most: int
+    ) -> AsyncIterator[list[Entry]]:
+        """One cursor, in key order."""
+        async for block in self._source.reader.read_range(entity, keys, above=above, batch_size=at_most):
+            yield await asyncio.to_thread(self._entries, entity, block)
+
+    async def read_versions(
+        self, entity: str, keys: KeyRange, *, above: bytes | None, at_most: int
+    ) -> AsyncIterator[list[Entry]]:
+        """As `read`, but nothing is decoded but the keys."""
+        async for block in self._source.reader.read_range(entity, keys, above=above, batch_size=at_most):
+            yield await asyncio.to_thread(_versions, block)
+
+    async def keys(self, entity: str, *, above: bytes | None, at_most: int) -> AsyncIterator[list[bytes]]:
+        """One cursor over the index of the keys."""
+        async for keys in self._source.reader.walk_keys(entity, above=above, batch_size=at_most):
+            yield keys
+
+    async def fetch(self, entity: str, keys: Sequence[bytes], *, deep: bool = False) -> dict[bytes, Entry]:  # noqa: ARG002
+        """Each document as the majority has it; the source has no image beside it, so `deep` asks for nothing."""
+        block = await self._source.reader.read_keys(entity, keys)
+        return _asked(await asyncio.to_thread(self._entries, entity, block), keys)
+
+    async def fetch_versions(self, entity: str, keys: Sequence[bytes]) -> dict[bytes, Entry]:
+        """As `fetch`, without fields."""
+        block = await self._source.reader.read_keys(entity, keys)
+        return _asked(await asyncio.to_thread(_versions, block), keys)
+
+    async def present(self, entity: str, keys: Sequence[bytes]) -> set[bytes]:
+        """Which of these keys exist."""
+        return await self._source.reader.present(entity, keys) & set(keys)
+
+    async def sample(self, entity: str, size: int, seed: int) -> list[bytes]:
+        """By the hash of the keys; walks over all of them."""
+        return await self._source.reader.sample_keys(entity, size, seed)
+
+    async def census(self, entity: str) -> dict[str, FieldCount]:
+        """Counted by the server."""
+        return await self._source.reader.census(self._plan.collection(entity))
+
+    async def structure(self) -> list[Finding]:
+        """What `prepare` finds of the source: its collections, and whether they can be read and followed."""
+        return await self._source.reader.inspect([entry.collection for entry in self._plan.collections])
+
+    async def points(self, invariant: Invariant) -> list[tuple[str, Normal]]:
+        """What the aggregation gives."""
+        if invariant.collection is None or invariant.source is None:
+            return []
+        found = await self._source.reader.points(invariant.collection, invariant.source)
+        return [(label_of(label), normal(value)) for label, value in found]
+
+    def _entries(self, entity: str, block: bytes) -> list[Entry]:
+        return list(map(self._forms[entity].entry, split(block)))
+
+
+class TargetSide:
+    """The tables of a plan in the target. Implements `Side` and what it may offer beside.
+
+    Keys are those that the rows say. A row whose key column holds what no key of a document leads to has a key of its
+    own (`midflight.parity.stray`), which no other side has.
+    """
+
+    def __init__(self, target: Target, plan: Plan) -> None:
+        self._target = target
+        self._plan = plan
+        self._schema = plan.target.schema_
+        self._forms = {entry.collection: TargetForm(entry) for entry in plan.collections}
+
+    async def count(self, entity: str) -> int:
+        """Counted."""
+        return await self._target.rows.count_roots(self._schema, self._plan.collection(entity))
+
+    async def ranges(self, entity: str, parts: int) -> list[KeyRange]:
+        """In order of the key column."""
+        collection = self._plan.collection(entity)
+        rows = await self._target.rows.key_bounds(self._schema, collection, parts) if parts > 1 else []
+        bounds = [key_of_row(mapper_for(collection), row) for row in rows]
+        return [KeyRange(lower, upper) for lower, upper in zip([None, *bounds], [*bounds, None], strict=True)]
+
+    async def read(
+        self, entity: str, keys: KeyRange, *, above: bytes | None, at_most: int
+    ) -> AsyncIterator[list[Entry]]:
+        """Page by page, each of one moment."""
+        async for page in self._walk(entity, keys, above, at_most):
+            found = await self.fetch(entity, page)
+            if entries := [found[key] for key in page if key in found and found[key].unreadable != DELETED]:
+                yield entries
+
+    async def read_versions(
+        self, entity: str, keys: KeyRange, *, above: bytes | None, at_most: int
+    ) -> AsyncIterator[list[Entry]]:
+        """As `read`, from keys and guards alone."""
+        async for page in self._walk(entity, keys, above, at_most):
+            found = await self.fetch_versions(entity, page)
+            yield [found.get(key, Entry(key, NOTHING)) for key in page]
+
+    async def keys(self, entity: str, *, above: bytes | None, at_most: int) -> AsyncIterator[list[bytes]]:
+        """In order of the key column, page by page."""
+        async for page in self._walk(entity, KeyRange(), above, at_most):
+            yield page
+
+    async def fetch(self, entity: str, keys: Sequence[bytes], *, deep: bool = False) -> dict[bytes, Entry]:
+        """Rows and guards of one moment. `deep` rebuilds the documents and compares them with the guards' checksums."""
+        collection = self._plan.collection(entity)
+        row_keys = _row_keys(mapper_for(collection), keys)
+        found = await self._target.rows.rows_with_guards(self._plan, collection, row_keys)
+        mapper = mapper_for(collection) if deep else None
+        return await asyncio.to_thread(entries_of, self._forms[entity], mapper, row_keys, found)
+
+    async def fetch_versions(self, entity: str, keys: Sequence[bytes]) -> dict[bytes, Entry]:
+        """From the guards alone: whether there are rows is not looked at."""
+        collection = self._plan.collection(entity)
+        row_keys = _row_keys(mapper_for(collection), keys)
+        guards = await self._target.rows.guards_of(self._plan, collection, row_keys)
+        return {key: version_of(key, guard) for key, guard in guards.items()}
+
+    async def sample(self, entity: str, size: int, seed: int) -> list[bytes]:
+        """By the hash of the keys; walks over all of them."""
+        collection = self._plan.collection(entity)
+        rows = await self._target.rows.sample_keys(self._schema, collection, size, seed)
+        return [key_of_row(mapper_for(collection), row) for row in rows]
+
+    async def last_token(self) -> int:
+        """A token no smaller than that of any guard that can be read now."""
+        return await self._target.rows.last_token(self._plan.domain)
+
+    async def census(self, entity: str) -> dict[str, FieldCount]:
+        """Counted by the server."""
+        return await self._target.rows.census(self._schema, self._plan.collection(entity))
+
+    async def structure(self) -> list[Finding]:
+        """Tables, indexes and foreign keys."""
+        return await self._target.schema.structure(self._plan)
+
+    async def points(self, invariant: Invariant) -> list[tuple[str, Normal]]:
+        """What the query gives."""
+        found = await self._target.rows.points(self._schema, invariant.target)
+        return [(label_of(label), normal(value)) for label, value in found]
+
+    async def _walk(self, entity: str, keys: KeyRange, above: bytes | None, at_most: int) -> AsyncIterator[list[bytes]]:
+        collection = self._plan.collection(entity)
+        mapper = mapper_for(collection)
+        lower, after, upper = (None if key is None else cell_of(mapper, key) for key in (keys.lower, above, keys.upper))
+        while rows := await self._target.rows.scan_keys(
+            self._schema, collection, RowSpan(lower, after, upper), at_most
+        ):
+            after = rows[-1][0]
+            yield await asyncio.to_thread(_keys_of_rows, mapper, rows)
+
+
+# --- entries of the source ----------------------------------------------------------------------------------------
+
+
+def _versions(block: bytes) -> list[Entry]:
+    return [Entry(key_of(raw), NOTHING, digest_raw(raw)) for raw in split(block)]
+
+
+def _asked(entries: Sequence[Entry], keys: Sequence[bytes]) -> dict[bytes, Entry]:
+    """A stray key of the target may look to the source like one of its own."""
+    wanted = set(keys)
+    return {entry.key: entry for entry in entries if entry.key in wanted}
+
+
+# --- entries of the target ----------------------------------------------------------------------------------------
+
+
+def _row_keys(mapper: Mapper, keys: Sequence[bytes]) -> dict[bytes, Any]:
+    return {key: cell_of(mapper, key) for key in keys}
+
+
+def _keys_of_rows(mapper: Mapper, rows: Sequence[Row]) -> list[bytes]:
+    return [key_of_row(mapper, row) for row in rows]
+
+
+# --- the barrier --------------------------------------------------------------------------------------------------
+
+
+class DrainBarrier:
+    """Follows whichever tail is at work. Implements `Barrier`."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    async def passed(self, within_seconds: float) -> bool:
+        """Wait until the other store has everything the authority had when this was called; False: it took too long."""
+        authority = await self._bridge.target.ledger.authority(self._bridge.plan.domain)
+        if authority.authority == "target":
+            return await self._written_back(within_seconds)
+        try:
+            await drained(self._bridge, within_seconds)
+        except DrainTimeout:
+            return False
+        return True
+
+    async def _written_back(self, within_seconds: float) -> bool:
+        """Until no mark is pending that was there when this was called, but those that the source refuses."""
+        plan, target = self._bridge.plan, self._bridge.target
+        last, began = await target.rows.last_token(plan.domain), seconds()
+        for entry in plan.collections:
+            while (pending := await target.reverse.dirty(plan, entry.collection, 1)) and pending[0].seq <= last:
+                if seconds() - began >= within_seconds:
+                    return False
+                await nap(LOOK_EVERY_SECONDS)
+        return True

@@ -1,0 +1,75 @@
+"""What the ledger knows of keys: guards and quarantine, as the caller's transaction sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg import sql
+
+from midflight.core.plan import CollectionMap, Plan
+from midflight.postgres.adapt import staged_type
+from midflight.postgres.session import Connection
+from midflight.records import Guard
+
+_COLLECTION_ID = sql.SQL("select id from midflight.collections where domain = %s and collection = %s")
+_GUARDS = sql.SQL(
+    "select key, token, checksum, deleted, refused from midflight.guards where collection_id = %s and key = any(%s)"
+)
+# No guard row says so alone: an entry that was removed by hand accounts for nothing any more.
+_QUARANTINED = sql.SQL(
+    "select key from midflight.quarantine where collection_id = %s and key = any(%s) and path <> 'tripwire'"
+)
+_ANY_MARK = sql.SQL("select exists (select from midflight.dirty where collection_id = %s)")
+
+
+async def guards_in(
+    connection: Connection, plan: Plan, collection: CollectionMap, row_keys: Mapping[bytes, Any | None]
+) -> dict[bytes, Guard]:
+    """By key. Marks of the application's own writes count too: they are drawn from the same clock as tokens."""
+    number = await _collection_id(connection, plan, collection)
+    if number is None:
+        return {}
+    keys = list(row_keys)
+    found = await (await connection.execute(_GUARDS, (number, keys), binary=True)).fetchall()
+    refused = [key for key, *_, is_refused in found if is_refused]
+    quarantined = await _keys(connection, _QUARANTINED, (number, refused)) if refused else set()
+    guards = {
+        key: Guard(token, checksum or None, deleted, key in quarantined) for key, token, checksum, deleted, _ in found
+    }
+    return _with_marks(guards, row_keys, await _marks(connection, number, collection, row_keys))
+
+
+async def _collection_id(connection: Connection, plan: Plan, collection: CollectionMap) -> int | None:
+    row = await (await connection.execute(_COLLECTION_ID, (plan.domain, collection.collection))).fetchone()
+    return None if row is None else int(row[0])
+
+
+async def _keys(connection: Connection, query: sql.SQL, parameters: tuple[Any, ...]) -> set[bytes]:
+    return {key for (key,) in await (await connection.execute(query, parameters, binary=True)).fetchall()}
+
+
+async def _marks(
+    connection: Connection, number: int, collection: CollectionMap, row_keys: Mapping[bytes, Any | None]
+) -> dict[Any, int]:
+    """By row key: the mark of the application's last write at the target."""
+    row = await (await connection.execute(_ANY_MARK, (number,))).fetchone()
+    if row is None or not row[0]:
+        return {}
+    wanted = [key for key in row_keys.values() if key is not None]
+    query = sql.SQL(
+        "select k.row_key, d.seq from unnest(%s::{key_type}[]) as k(row_key)"
+        " join midflight.dirty d on d.collection_id = %s and d.row_key = k.row_key::text"
+    ).format(key_type=sql.SQL(staged_type(collection.key.type)))
+    return dict(await (await connection.execute(query, (wanted, number), binary=True)).fetchall())
+
+
+def _with_marks(
+    guards: dict[bytes, Guard], row_keys: Mapping[bytes, Any | None], marks: Mapping[Any, int]
+) -> dict[bytes, Guard]:
+    """After a write of the application there is no image that was applied."""
+    for key, row_key in row_keys.items() if marks else ():
+        mark, guard = marks.get(row_key), guards.get(key)
+        if mark is not None and (guard is None or guard.token < mark):
+            guards[key] = Guard(mark, None, written_here=True)
+    return guards
