@@ -6,7 +6,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import psutil
+from pymongo import MongoClient
 
 from demo.helper import Helper
 from demo.shop import await_ready
@@ -16,6 +20,10 @@ from examples.loyalty.figures import Window
 Server = Literal["postgres", "mongo", "temporal", "worker-1"]
 AWAY_SECONDS = 2.0
 START_ATTEMPTS = 5
+SETTLE_SECONDS = 0.1
+OUTSIDE = frozenset({"hello", "ismaster", "ping", "commitTransaction", "abortTransaction", "endSessions", "getMore"})
+LONGEST_TRANSACTION = timedelta(seconds=5)
+"""A connection that was silent for so long before its process stopped has no transaction open."""
 
 
 async def kill_server(stack: Stack, name: Server, away_seconds: float = AWAY_SECONDS) -> None:
@@ -42,12 +50,34 @@ async def kill_process(process: Helper, port: int, away_seconds: float = AWAY_SE
 
 
 @asynccontextmanager
-async def frozen(process: Helper, windows: list[Window]) -> AsyncIterator[None]:
-    """One process stands still (SIGSTOP) for the block, then goes on as if nothing had happened; noted in `windows`."""
-    began = time.time()
+async def frozen(process: Helper, source: str, windows: list[Window]) -> AsyncIterator[None]:
+    """One process stands still (SIGSTOP) for the block, then goes on as if nothing had happened; noted in `windows`.
+
+    Not in the middle of a transaction at the source: MongoDB's `collMod`, which raises the fence, waits for open
+    transactions, the embedded stand-in's does not, so one that sleeps over a cutover could commit behind the fence.
+    """
     process.freeze()
+    while await asyncio.to_thread(_in_transaction, process.pid, source):
+        process.thaw()
+        await asyncio.sleep(SETTLE_SECONDS)
+        process.freeze()
+    began = time.time()
     try:
         yield
     finally:
         process.thaw()
         windows.append(Window(began, time.time()))
+
+
+def _in_transaction(pid: int, source: str) -> bool:
+    """Whether the last that the server heard from any connection of the stopped process may be inside a transaction."""
+    time.sleep(SETTLE_SECONDS)  # what was sent before the stop is still being worked on
+    ports = {str(each.laddr.port) for each in psutil.Process(pid).net_connections("tcp")}
+    with MongoClient[dict[str, Any]](source) as client:
+        operations = client.admin.command("currentOp")["inprog"]
+    return any(_may_be_inside(each) for each in operations if each.get("client", "").rpartition(":")[2] in ports)
+
+
+def _may_be_inside(operation: dict[str, Any]) -> bool:
+    age = datetime.now(UTC) - datetime.fromisoformat(operation["currentOpTime"])
+    return operation["op"] not in OUTSIDE and age < LONGEST_TRANSACTION

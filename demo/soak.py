@@ -92,7 +92,7 @@ class Mischief:
     async def _freeze(self) -> None:
         self._say("[red]SIGSTOP[/red] of one process of the application")
         self.done.append("SIGSTOP")
-        async with frozen(self._shop.processes[0], self.windows):
+        async with frozen(self._shop.processes[0], self._shop.config.mongo, self.windows):
             await asyncio.sleep(FROZEN_SECONDS)
         self._say("[green]it goes on[/green]")
 

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 
 import psycopg
+import pytest
+from pymongo.errors import WriteError
 
 from midflight.attempt import TELL_SECONDS
 from midflight.handover import UNDO_SECONDS
@@ -40,6 +42,8 @@ async def test_a_quiet_domain_is_handed_over_and_back_and_over_again(prepared: R
         handed = await over(bridge, prepared)
         assert (handed.done, handed.reason, list(handed.steps)) == (True, "", STEPS_OVER)
         assert authority(prepared) == AT_THE_TARGET
+        with prepared.source() as shop, pytest.raises(WriteError, match="failed validation"):
+            shop.orders.update_one({"_id": 3}, {"$set": {"version": 8}})
         prepared.query("update shop.orders set version = 9 where id = '3' returning id")
         returned = await back(bridge, prepared)
         assert (returned.done, returned.reason, list(returned.steps)) == (True, "", STEPS_BACK)

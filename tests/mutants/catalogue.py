@@ -6,6 +6,7 @@ from tests.mutants.gateways import GATEWAYS
 from tests.mutants.handovers import HANDOVERS
 from tests.mutants.run import Edit, Mutant
 
+OVER = "tests/fault/test_handover_over.py"
 MACHINE = "tests/property/test_protocol_machine.py"
 DOOR = "tests/integration/test_door.py"
 RACES = "tests/fault/test_races.py"
@@ -99,7 +100,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             Edit("midflight/handover.py", "set(names(bridge)) - fenced", "set(names(bridge)) - set(names(bridge))"),
         ),
-        (MACHINE,),
+        (f"{OVER}::test_a_quiet_domain_is_handed_over_and_back_and_over_again", MACHINE),
     ),
     Mutant(
         "reverse guard",
