@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 
-from midflight.parity.normal import EMPTY_ARRAY, EMPTY_OBJECT, MISSING, NULL
+from midflight.parity.normal import EMPTY_ARRAY, EMPTY_OBJECT, FALSE, MISSING, NULL
 from midflight.parity.records import Cause, Normal
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -23,7 +23,6 @@ _CUT_TO = (timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timed
 _CLOSE = Decimal("1e-9")
 _EXACT = Context(prec=100)
 """Both stores' numbers have more digits than Python's usual context keeps."""
-_FALSE = ("bool", False)
 _REPLACEMENTS = "?\ufffd"
 
 
@@ -41,7 +40,7 @@ def _is_default(value: Normal) -> bool:
     """What columns are filled with when nobody gave a value; a time may be of the moment the row was written."""
     if isinstance(value, int | float | Decimal):
         return value == 0
-    return isinstance(value, datetime) or value in ("", _FALSE, EMPTY_ARRAY, EMPTY_OBJECT)
+    return isinstance(value, datetime) or value in ("", FALSE, EMPTY_ARRAY, EMPTY_OBJECT)
 
 
 def _is_truncated(source: Normal, target: Normal) -> bool:
@@ -88,10 +87,7 @@ def _as_floats(exact: Decimal) -> Iterator[Decimal]:
     """The number after it was a double, or a single, for a while."""
     double = float(exact)
     yield from (Decimal(double), Decimal(repr(double)))
-    try:
-        (single,) = struct.unpack("f", struct.pack("f", double))
-    except OverflowError:
-        return
+    (single,) = struct.unpack("f", struct.pack("f", double))
     yield from (Decimal(single), Decimal(repr(single)))
 
 

@@ -122,8 +122,9 @@ def test_unknown_versions_do_not_count_as_the_same_image() -> None:
     assert found.state is State.SUSPECT
 
 
-def test_everything_is_settled_in_one_look_when_frozen() -> None:
-    found = look(NEW, OLD, frozen=True)
+@pytest.mark.parametrize("before", [None, seen((NEW, OLD)), seen((entry("newer", b"3"), OLD))])
+def test_everything_is_settled_in_one_look_when_frozen(before: Mismatch | None) -> None:
+    found = look(NEW, OLD, before, frozen=True)
     assert found is not None
     assert (found.state, found.cause) == (State.SETTLED, Cause.LOST_UPDATE)
 
@@ -151,11 +152,12 @@ def test_looks_alone_never_settle() -> None:
         (entry("newer", b"3"), OLD),
         (NEW, entry("older", b"0", 8)),
         (NEW, replace(OLD, token=8)),
+        (NEW, replace(OLD, version=b"0")),
         (None, OLD),
         (NEW, None),
         (NEW, gone(7)),
     ],
-    ids=["source", "target", "token", "source gone", "target gone", "rows gone"],
+    ids=["source", "target", "token", "target's version", "source gone", "target gone", "rows gone"],
 )
 def test_a_change_on_either_side_begins_anew(source: Entry | None, target: Entry | None) -> None:
     found = look(source, target, seen((NEW, OLD), (NEW, OLD)), barrier=True, second=9)
@@ -168,6 +170,12 @@ def test_a_change_on_either_side_begins_anew(source: Entry | None, target: Entry
 def test_without_versions_a_change_shows_in_the_values_that_differ(changed: tuple[Entry, Entry]) -> None:
     before = seen(*[(entry("a", None), entry("b", None))] * 2)
     found = look(*changed, before, barrier=True)
+    assert found is not None
+    assert (found.state, found.rounds) == (State.SUSPECT, 1)
+
+
+def test_without_a_version_a_source_that_is_gone_begins_anew() -> None:
+    found = look(None, OLD, seen(*[(entry("new", None), OLD)] * 2), barrier=True)
     assert found is not None
     assert (found.state, found.rounds) == (State.SUSPECT, 1)
 
