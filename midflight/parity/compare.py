@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from operator import is_not
 
@@ -106,10 +106,8 @@ def _family(value: Normal) -> str:
 
 def _said(value: Normal) -> str:
     """What people would call the same, whatever its type: 5, "5" and 5.0; true and "true"."""
-    if type(value) is datetime:
-        return value.isoformat()
     text = str(value[-1] if type(value) is tuple else value).lower()
-    return _AS_DIGITS.get(text) or _as_number(text) or text
+    return _AS_DIGITS.get(text) or _as_number(text) or _as_instant(text) or text
 
 
 _AS_DIGITS = {"true": "1", "false": "0"}
@@ -119,6 +117,14 @@ def _as_number(text: str) -> str:
     try:
         return f"{Decimal(text):.40g}".rstrip("0").rstrip(".") if len(text) < 60 else ""
     except ArithmeticError:
+        return ""
+
+
+def _as_instant(text: str) -> str:
+    try:
+        instant = datetime.fromisoformat(text)
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
         return ""
 
 

@@ -7,7 +7,6 @@ Nothing is rounded, cut, trimmed or put in another case.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
@@ -27,6 +26,10 @@ from bson.regex import Regex
 from bson.timestamp import Timestamp
 
 from midflight.parity.records import Normal
+
+
+class Hidden(ValueError):
+    """The driver has made something of the document that does not show what is there."""
 
 
 class _Missing:
@@ -74,8 +77,10 @@ def number(value: float | Decimal) -> Normal:
 # --- each type ------------------------------------------------------------------------------------------------------
 
 _BIAS = 6176
+_SIGNIFICAND = (1 << 113) - 1
 _MOST_SIGNIFICAND = 10**34 - 1
-_SPECIAL = 0x6 << 60
+_SPECIAL = 0x3000
+"""Both of these bits in sign and exponent: infinite, NaN, or digits in another form."""
 _EXACT = Context(prec=60, Emin=-20_000, Emax=20_000)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -87,13 +92,13 @@ def _decimal(value: Decimal) -> Normal:
 
 def _decimal128(value: Decimal128) -> Normal:
     """From its 16 bytes: the driver's own conversion takes several times as long."""
-    low, high = struct.unpack("<QQ", value.bid)
-    significand = (high & 0x1FFFFFFFFFFFF) << 64 | low
-    if high & _SPECIAL == _SPECIAL or significand > _MOST_SIGNIFICAND:
+    bits = int.from_bytes(value.bid, "little")
+    head, significand = bits >> 113, bits & _SIGNIFICAND
+    if head & _SPECIAL == _SPECIAL or significand > _MOST_SIGNIFICAND:
         return _decimal(value.to_decimal())
-    exact = Decimal(significand).scaleb((high >> 49 & 0x3FFF) - _BIAS, _EXACT)
+    exact = Decimal(significand).scaleb((head & 0x3FFF) - _BIAS, _EXACT)
     # Not minus: that would round to the precision of whoever calls.
-    return exact.copy_negate() if high >> 63 else exact
+    return exact.copy_negate() if head >> 14 else exact
 
 
 def _milliseconds(value: DatetimeMS) -> Normal:
@@ -106,6 +111,10 @@ def _milliseconds(value: DatetimeMS) -> Normal:
 
 def _code(value: Code) -> Normal:
     return ("code", str(value), None if value.scope is None else _tree(value.scope))
+
+
+def _reference(_: DBRef) -> Normal:
+    raise Hidden("a sub-document with `$ref` became a DBRef, which forgets some of its names")
 
 
 def _object(value: dict[str, Any]) -> Normal:
@@ -137,11 +146,11 @@ NORMALS: dict[type, Callable[[Any], Normal]] = {
     bytes: lambda value: ("binary", 0, value),
     Binary: lambda value: ("binary", value.subtype, bytes(value)),
     UUID: lambda value: ("binary", 4, value.bytes),
-    Regex: lambda value: ("regex", value.pattern, value.flags),
+    Regex: lambda value: ("regex", value.pattern, int(value.flags)),
     Timestamp: lambda value: ("timestamp", value.time, value.inc),
     Code: _code,
     MinKey: lambda _: ("minKey",),
     MaxKey: lambda _: ("maxKey",),
-    DBRef: lambda value: _object(value.as_doc()),
+    DBRef: _reference,
 }
 """How the normal is made, for the types whose values are not their own."""

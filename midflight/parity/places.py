@@ -8,6 +8,7 @@ that no two places have one path: `{"a.b": 1}` is `a\\.b`, `{"a": {"0": 1}}` is 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from sys import intern
 from typing import Any
 
 from midflight.parity.normal import EMPTY_ARRAY, EMPTY_OBJECT, ITSELF, NORMALS
@@ -24,7 +25,8 @@ class Place(dict[str | int, "Place"]):
 
     def __init__(self, path: str = "", budget: list[int] | None = None) -> None:
         super().__init__()
-        self.path = path
+        # Two sides ask for the same paths: equal texts are then the same object, which compares at once.
+        self.path = intern(path)
         self.is_root = budget is None
         self._budget = [_MOST_PLACES] if budget is None else budget
 

@@ -15,7 +15,7 @@ from midflight.core.keys import key_bytes
 from midflight.core.plan import Child, CollectionMap, TransformMap
 from midflight.core.transforms import MISSING as NO_FIELD
 from midflight.core.transforms import find_transform
-from midflight.parity.normal import unreadable
+from midflight.parity.normal import Hidden, unreadable
 from midflight.parity.places import Place, names_of, spread, spread_document
 from midflight.parity.records import Entry, Normal
 
@@ -42,13 +42,11 @@ class SourceForm:
         """The entry of one document, from its BSON bytes; `unreadable` where they cannot be told exactly."""
         try:
             body = bson.decode(raw, _OPTIONS)
-            key = key_bytes(body["_id"])
-        except (InvalidBSON, KeyError):
+            if self._strict and bson.encode(body, codec_options=_OPTIONS) != raw:
+                return self._careful(raw)
+            return self._entry(key_bytes(body["_id"]), body, raw)
+        except (InvalidBSON, KeyError, Hidden):
             return self._careful(raw)
-        # The driver makes a DBRef of every sub-document with `$ref`, and forgets names of it.
-        if b"$ref\0" in raw or (self._strict and bson.encode(body, codec_options=_OPTIONS) != raw):
-            return self._careful(raw)
-        return self._entry(key, body, raw)
 
     def _entry(self, key: bytes, body: dict[str, Any], raw: bytes) -> Entry:
         fields: dict[str, Normal] = {}

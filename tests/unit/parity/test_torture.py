@@ -1,0 +1,438 @@
+"""The torture corpus: every difference of every kind is found and named by field, and equal things never differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from itertools import product
+from typing import Any
+from uuid import UUID
+
+import bson
+import pytest
+from bson import Binary, Decimal128, Int64, ObjectId
+
+from midflight.core.documents import read_document
+from midflight.core.mapping import mapper_for
+from midflight.core.outcome import Mapped, Row
+from midflight.core.plan import Child, CollectionMap, KeyMap
+from midflight.parity.compare import compare
+from midflight.parity.normal import MISSING, NULL, TRUE
+from midflight.parity.records import Entry, FieldDifference, Kind
+from midflight.parity.rules import Rules
+from midflight.parity.source_form import SourceForm
+from midflight.parity.target_form import TargetForm, Unreadable
+from tests.property.strategies import (
+    FLAT,
+    FLAT_TYPES,
+    NESTED,
+    NO_REST,
+    TRANSFORMED,
+    collection,
+    field,
+    through_postgres,
+)
+from tests.unit.parity.corpus import GROUPS, OID, WHEN, compared, rows_of, source, target
+
+OWN = collection()
+"""Nothing mapped: every value lies in the rest column."""
+JSON = collection(fields=(field("f", "jsonb"),))
+NOTHING = object()
+STATES: list[list[Any]] = [[NOTHING], *GROUPS]
+
+
+def document(value: Any, path: str = "f") -> dict[str, Any]:
+    body = {"_id": OID, "other": 1}
+    return body if value is NOTHING else {**body, path: value}
+
+
+@pytest.mark.parametrize("plan", [OWN, JSON], ids=["rest column", "jsonb column"])
+def test_each_value_differs_from_each_other_one_and_from_none(plan: CollectionMap) -> None:
+    """All pairs: the source has the one, the rows were made of the other."""
+    sources = [source(plan, document(group[0])) for group in STATES]
+    targets = [target(plan, rows_of(plan, document(group[0]))) for group in STATES]
+    wrong = []
+    for (i, left), (j, right) in product(enumerate(sources), enumerate(targets)):
+        differences = compare(left, right, Rules()).differences
+        if bool(differences) != (i != j) or not all(one.path.split(".")[0] == "f" for one in differences):
+            wrong.append((STATES[i], STATES[j], differences))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("plan", [OWN, JSON], ids=["rest column", "jsonb column"])
+def test_forms_of_one_value_never_differ(plan: CollectionMap) -> None:
+    alarms = [
+        (left, right)
+        for group in GROUPS
+        for left, right in product(group, group)
+        if compared(plan, document(left), rows_of(plan, document(right))).differences
+    ]
+    assert alarms == []
+
+
+@pytest.mark.parametrize("name", FLAT_TYPES)
+def test_each_value_that_a_column_takes_differs_from_each_other_one(name: str) -> None:
+    """Whatever of the corpus the column takes, in all pairs."""
+    mapper = mapper_for(FLAT)
+    taken: list[tuple[int, Entry, Entry]] = []
+    for number, group in enumerate(STATES):
+        for value in group:
+            body = document(value, name)
+            outcome = mapper.map(read_document(bson.encode(body)))
+            if isinstance(outcome, Mapped):
+                rows = through_postgres(mapper.tables, outcome.rows)
+                taken.append((number, source(FLAT, body), target(FLAT, rows)))
+    assert len(taken) > 1
+    wrong = [
+        (STATES[i], STATES[j])
+        for (i, left, _), (j, _, right) in product(taken, taken)
+        if bool(compare(left, right, Rules()).differences) != (i != j)
+    ]
+    assert wrong == []
+
+
+# --- somebody changes one cell --------------------------------------------------------------------------------------
+
+FULL = {
+    "_id": OID,
+    "s": "x|",
+    "v": "abc",
+    "b": True,
+    "i2": 1,
+    "i4": 2,
+    "i8": Int64(2**53 + 1),
+    "n": Decimal128("1"),
+    "n2": Decimal128("12.50"),
+    "d": 1e-17,
+    "t": WHEN,
+    "day": datetime(2024, 1, 31, tzinfo=WHEN.tzinfo),
+    "u": Binary(bytes(16), 4),
+    "y": b"x",
+    "o": OID,
+    "j": {"a": [1, {"b": None}], "c": 1.0},
+    "k": "key",
+    "unmapped": {"x": "y", "n": 0.5},
+}
+CELLS: list[tuple[str, Any, str, Kind]] = [
+    ("c_s", "x", "s", Kind.VALUE),
+    ("c_s", "x| ", "s", Kind.VALUE),
+    ("c_s", "<null>", "s", Kind.VALUE),
+    ("c_s", None, "s", Kind.MISSING),
+    ("c_v", "ABC", "v", Kind.VALUE),
+    ("c_b", False, "b", Kind.VALUE),
+    ("c_i2", 0, "i2", Kind.VALUE),
+    ("c_i4", None, "i4", Kind.MISSING),
+    ("c_i8", 2**53, "i8", Kind.VALUE),
+    ("c_n", Decimal("1.0000000000000000001"), "n", Kind.VALUE),
+    ("c_n", Decimal("NaN"), "n", Kind.VALUE),
+    ("c_n2", Decimal("12.51"), "n2", Kind.VALUE),
+    ("c_d", 2e-17, "d", Kind.VALUE),
+    ("c_d", 0.0, "d", Kind.VALUE),
+    ("c_t", WHEN + timedelta(microseconds=1), "t", Kind.VALUE),
+    ("c_t", WHEN + timedelta(hours=1), "t", Kind.VALUE),
+    ("c_t", None, "t", Kind.MISSING),
+    ("c_day", date(2024, 2, 1), "day", Kind.VALUE),
+    ("c_u", UUID(int=1), "u", Kind.VALUE),
+    ("c_y", b"x\0", "y", Kind.VALUE),
+    ("c_o", "65920100a1b2c3d4e5f60719", "o", Kind.VALUE),
+    ("c_o", "65920100A1B2C3D4E5F60718", "o", Kind.VALUE),
+    ("c_o", "nonsense", "o", Kind.VALUE),
+    ("c_j", '{"a": [1, {"b": null}], "c": "1.0"}', "j.c", Kind.TYPE),
+    ("c_j", '{"a": [1, {"b": null}], "c": 1.0000000000000000001}', "j.c", Kind.VALUE),
+    ("c_j", '{"a": [1, {"b": 1}], "c": 1.0}', "j.a.1.b", Kind.NULL),
+    ("c_j", '{"a": [1, {"b": null}, 2], "c": 1.0}', "j.a.2", Kind.EXTRA),
+    ("c_j", '{"a": [1, {"b": null}], "c": true}', "j.c", Kind.TYPE),
+    ("c_j", '{"a": [1, {"b": null}], "c": {"$long": "one"}}', "j.c", Kind.UNREADABLE),
+    ("c_k", '"KEY"', "k", Kind.VALUE),
+    ("c_k", "no JSON", "k", Kind.UNREADABLE),
+    ("id", '{"$oid":"65920100a1b2c3d4e5f60719"}', "_id", Kind.VALUE),
+    ("extra", '{"unmapped": {"x": "z", "n": 0.5}}', "unmapped.x", Kind.VALUE),
+    ("extra", '{"unmapped": {"x": "y", "n": 0.50000000000000000001}}', "unmapped.n", Kind.VALUE),
+    ("extra", '{"unmapped": {"x": "y", "n": {"$long": "1"}}}', "unmapped.n", Kind.VALUE),
+    ("extra", '{"unmapped": {"x": "y", "n": {"$nonsense": "1"}}}', "unmapped.n", Kind.UNREADABLE),
+    ("extra", '{"unmapped": {"x": "y", "n": 0.5}, "new": 1}', "new", Kind.EXTRA),
+    ("extra", '{"unmapped": {"x": "y", "n": 0.5}, "new": null}', "new", Kind.NULL),
+]
+
+
+def changed(plan: CollectionMap, rows: list[list[Row]], column: str, cell: Any, table: int = 0) -> list[list[Row]]:
+    """The same rows, but for this column of the table's first row."""
+    slot = [known.name for known in mapper_for(plan).tables[table].columns].index(column)
+    row = rows[table][0]
+    others = [list(kept) for kept in rows]
+    others[table][0] = (*row[:slot], cell, *row[slot + 1 :])
+    return others
+
+
+def alone(found: tuple[FieldDifference, ...]) -> tuple[str, Kind]:
+    (only,) = found
+    return only.path, only.kind
+
+
+@pytest.mark.parametrize(("column", "cell", "path", "kind"), CELLS)
+def test_one_changed_cell_is_found_and_named(column: str, cell: Any, path: str, kind: Kind) -> None:
+    rows = rows_of(FLAT, FULL)
+    assert compared(FLAT, FULL, rows).differences == ()
+    assert alone(compared(FLAT, FULL, changed(FLAT, rows, column, cell)).differences) == (path, kind)
+
+
+def test_a_constants_column_is_nobodys_field() -> None:
+    rows = rows_of(FLAT, FULL)
+    assert compared(FLAT, FULL, changed(FLAT, rows, "origin", "application")).differences == ()
+
+
+# --- rows of elements -----------------------------------------------------------------------------------------------
+
+ITEMS = {
+    "_id": 7,
+    "a": 5,
+    "sub": {"x": "x", "deep": {"y": Int64(1)}, "places": {"home": {"n": 1.5, "log": [1, "2"]}, "2024": {"n": 2.5}}},
+    "items": [
+        {"sku": "one", "price": {"amount": Decimal128("1")}, "tags": ["x", "y"], "by": {"q1": {"q": 1}}},
+        {"sku": "two", "price": {"amount": Decimal128("2")}, "own": 1},
+        {"sku": "three", "price": {"amount": Decimal128("3")}},
+    ],
+}
+ROOT, LINES, TAGS, BYS, PLACES, LOGS = range(6)
+Change = Callable[[list[list[Row]]], Any]
+ROWS: dict[str, tuple[Change, set[tuple[str, Kind]]]] = {
+    "a row of the last element is gone": (
+        lambda rows: rows[LINES].pop(),
+        {("items.2.sku", Kind.MISSING), ("items.2.price.amount", Kind.MISSING)},
+    ),
+    "a row too many": (
+        lambda rows: rows[LINES].append((rows[LINES][0][0], 3, "four", None)),
+        {("items.3.sku", Kind.EXTRA)},
+    ),
+    "an empty row too many": (
+        lambda rows: rows[LINES].append((rows[LINES][0][0], 3, None, None)),
+        {("items.3", Kind.EXTRA)},
+    ),
+    "two rows have changed places": (
+        lambda rows: rows[LINES].__setitem__(slice(1, 3), [_at(rows[LINES][2], 1), _at(rows[LINES][1], 2)]),
+        {(f"items.{n}.{name}", Kind.VALUE) for n in (1, 2) for name in ("sku", "price.amount")},
+    ),
+    "a value of an inner row": (
+        lambda rows: rows[TAGS].__setitem__(1, (*rows[TAGS][1][:-1], "z")),
+        {("items.0.tags.1", Kind.VALUE)},
+    ),
+    "an inner row is gone": (lambda rows: rows[TAGS].pop(), {("items.0.tags.1", Kind.MISSING)}),
+    "all inner rows are gone": (
+        lambda rows: rows[TAGS].clear(),
+        {("items.0.tags.0", Kind.MISSING), ("items.0.tags.1", Kind.MISSING)},
+    ),
+    "an inner row of an element that is not there": (
+        lambda rows: rows[TAGS].append((rows[TAGS][0][0], 9, 0, "x")),
+        {("items.9.tags.0", Kind.EXTRA)},
+    ),
+    "an entry of a map has another name": (
+        lambda rows: rows[BYS].__setitem__(0, (*rows[BYS][0][:2], "q2", 1)),
+        {("items.0.by.q1.q", Kind.MISSING), ("items.0.by.q2.q", Kind.EXTRA)},
+    ),
+    "a value of a map's entry": (
+        lambda rows: rows[PLACES].__setitem__(0, (*rows[PLACES][0][:-1], 9.5)),
+        {("sub.places.\\2024.n", Kind.VALUE)},
+    ),
+    "text where there was a number": (
+        lambda rows: rows[LOGS].__setitem__(0, (*rows[LOGS][0][:-1], '"1"')),
+        {("sub.places.home.log.0", Kind.TYPE)},
+    ),
+    "null where there was a text": (
+        lambda rows: rows[LOGS].__setitem__(1, (*rows[LOGS][1][:-1], "null")),
+        {("sub.places.home.log.1", Kind.NULL)},
+    ),
+}
+
+
+def _at(row: Row, position: int) -> Row:
+    return (row[0], position, *row[2:])
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_change_among_rows_of_elements_is_found_and_named(name: str) -> None:
+    change, expected = ROWS[name]
+    rows = rows_of(NESTED, ITEMS)
+    assert compared(NESTED, ITEMS, rows).differences == ()
+    change(rows)
+    assert {(one.path, one.kind) for one in compared(NESTED, ITEMS, rows).differences} == expected
+
+
+def test_rows_in_any_order_and_with_gaps_between_positions_are_the_same_array() -> None:
+    rows = rows_of(NO_REST, {"_id": OID, "items": [{"q": Decimal128(str(n))} for n in range(3)]})
+    rows[1] = [_at(row, row[1] * 5) for row in reversed(rows[1])]
+    found = compared(NO_REST, {"_id": OID, "items": [{"q": Decimal128(str(n))} for n in range(3)]}, rows)
+    assert found.differences == ()
+
+
+def test_elements_in_another_order_are_of_that_kind() -> None:
+    body = {"_id": 1, "f": [{"a": 1, "b": 2}, {"a": 3, "b": 4}], "g": 1}
+    rows = rows_of(OWN, {"_id": 1, "f": [{"a": 3, "b": 4}, {"a": 1, "b": 2}], "g": 2})
+    found = {(one.path, one.kind) for one in compared(OWN, body, rows).differences}
+    assert found == {
+        *((f"f.{n}.{name}", Kind.ORDER) for n in (0, 1) for name in "ab"),
+        ("g", Kind.VALUE),
+    }
+
+
+# --- transforms -----------------------------------------------------------------------------------------------------
+
+PERSON = {
+    "_id": OID,
+    "who": {"name": "Ada King Lovelace"},
+    "given": "Ada",
+    "family": "Lovelace",
+    "paid": 1250,
+    "at": Int64(1_706_689_800_123),
+    "day": "2024-01-31",
+    "email": "A@b.c",
+    "nick": "ada",
+    "when": [1_706_689_800, None],
+}
+TRANSFORMED_CELLS: list[tuple[str, Any, set[str]]] = [
+    ("others", "Lovelace", {"who.name"}),
+    ("others", None, {"who.name"}),
+    ("full", "Ada Byron", {"family"}),
+    ("paid", Decimal("12.51"), {"paid"}),
+    ("at", WHEN + timedelta(milliseconds=1), {"at"}),
+    ("day", date(2024, 2, 1), {"day"}),
+    ("email_lower", "b@b.c", {"=email_lower"}),
+    ("email_lower", None, {"=email_lower"}),
+    ("nick_upper", "ADA ", {"=nick_upper"}),
+    ("c_email", "a@b.c", {"email"}),
+]
+
+
+@pytest.mark.parametrize(("column", "cell", "paths"), TRANSFORMED_CELLS)
+def test_a_changed_cell_of_a_transform_is_found_and_named(column: str, cell: Any, paths: set[str]) -> None:
+    rows = rows_of(TRANSFORMED, PERSON)
+    assert compared(TRANSFORMED, PERSON, rows).differences == ()
+    differences = compared(TRANSFORMED, PERSON, changed(TRANSFORMED, rows, column, cell)).differences
+    assert {one.path for one in differences} == paths
+
+
+# --- what is kept beside the columns --------------------------------------------------------------------------------
+
+FOUND_BESIDE: list[tuple[str, Any, Any]] = [
+    ("null became missing", {"s": None}, {}),
+    ("missing became null", {}, {"s": None}),
+    ("null became empty", {"s": None}, {"s": ""}),
+    ("an empty document became missing", {"sub": {}}, {}),
+    ("null became an empty document", {"sub": None}, {"sub": {}}),
+    ("an empty array became missing", {"items": []}, {}),
+    ("an empty array became null", {"items": []}, {"items": None}),
+    ("an element's null became an empty document", {"items": [None]}, {"items": [{}]}),
+]
+PARTS = collection(
+    fields=(field("s", "text"), field("sub.x", "text")),
+    children=(Child(array="items", table="items", parent_key="thing", fields=(field("q", "integer"),)),),
+)
+
+
+@pytest.mark.parametrize(("left", "right"), [(left, right) for _, left, right in FOUND_BESIDE])
+def test_missing_null_and_empty_are_three_things(left: dict[str, Any], right: dict[str, Any]) -> None:
+    for one, other in ((left, right), (right, left)):
+        differences = compared(PARTS, {"_id": OID, **one}, rows_of(PARTS, {"_id": OID, **other})).differences
+        assert len(differences) == 1
+        assert compared(PARTS, {"_id": OID, **one}, rows_of(PARTS, {"_id": OID, **one})).differences == ()
+
+
+def test_what_is_kept_as_exact_cannot_hide_that_the_column_has_changed() -> None:
+    body = {"_id": OID, "i4": 5.0}
+    rows = rows_of(FLAT, body)
+    assert '"$exact":' in rows[0][0][-1]
+    assert compared(FLAT, body, rows).type_drift == ()
+    assert alone(compared(FLAT, body, changed(FLAT, rows, "c_i4", 6)).differences) == ("i4", Kind.VALUE)
+    assert alone(compared(FLAT, body, changed(FLAT, rows, "c_i4", None)).differences) == ("i4", Kind.MISSING)
+
+
+def test_an_exact_null_is_history_once_the_column_has_a_value() -> None:
+    rows = changed(FLAT, rows_of(FLAT, {"_id": OID, "s": None}), "c_s", "new")
+    assert compared(FLAT, {"_id": OID, "s": "new"}, rows).differences == ()
+    (only,) = compared(FLAT, {"_id": OID, "s": None}, rows).differences
+    assert (only.path, only.kind, only.source, only.target) == ("s", Kind.NULL, NULL, "new")
+
+
+def test_a_number_that_came_back_as_another_type_is_drift_and_no_difference() -> None:
+    rows = rows_of(FLAT, {"_id": OID, "i4": 5.0, "n": 1.5})
+    found = compared(FLAT, {"_id": OID, "i4": 5.0, "n": 1.5}, changed(FLAT, rows, "extra", None))
+    assert (found.differences, set(found.type_drift)) == ((), {"i4", "n"})
+
+
+# --- documents nobody can read --------------------------------------------------------------------------------------
+
+
+def raw(*elements: bytes) -> bytes:
+    inside = b"\x07_id\0" + OID.binary + b"".join(elements)
+    return (len(inside) + 5).to_bytes(4, "little") + inside + b"\0"
+
+
+UNREADABLE = [
+    (raw(b"\x10a\0\1\0\0\0", b"\x10a\0\2\0\0\0"), "field `a`: the document has this field twice"),
+    (raw(b"\x03s\0\x13\0\0\0\x10a\0\1\0\0\0\x10a\0\2\0\0\0\0"), "field `s.a`: the document has this field twice"),
+    (raw(b"\x06a\0"), "undefined"),
+    (raw(b"\x0ea\0\2\0\0\0x\0"), "symbol"),
+    (raw(b"\x02a\0\4\0\0\0\xed\xa0\x80\0"), "field `a`: the bytes are no valid string"),
+    (raw(b"\x02a\0\2\0\0\0\xff\0"), "field `a`: the bytes are no valid string"),
+]
+
+
+@pytest.mark.parametrize(("document", "reason"), UNREADABLE)
+def test_what_cannot_be_told_exactly_is_unreadable_and_never_equal(document: bytes, reason: str) -> None:
+    found = SourceForm(OWN).entry(document)
+    assert reason in found.unreadable
+    assert found.fields == {}
+    assert found.key == b"\x07\0" + OID.binary
+    for value in (1, 2, None, "x", NOTHING):
+        difference = compare(found, target(OWN, rows_of(OWN, document_of(value))), Rules()).differences
+        assert alone(difference) == (".", Kind.UNREADABLE)
+        assert difference[0].target is MISSING
+
+
+def document_of(value: Any) -> dict[str, Any]:
+    return {"_id": OID} if value is NOTHING else {"_id": OID, "a": value}
+
+
+def test_text_with_a_nul_is_the_same_text_on_both_sides() -> None:
+    body = {"_id": OID, "f": "a\0b"}
+    assert compared(OWN, body, rows_of(OWN, body)).differences == ()
+    assert alone(compared(OWN, body, rows_of(OWN, {"_id": OID, "f": "ab"})).differences) == ("f", Kind.VALUE)
+
+
+def test_a_document_that_looks_like_a_reference_keeps_all_its_names() -> None:
+    body = {"_id": OID, "f": {"x": {"$ref": 1}, "$ref": "c", "y": {"$ref": "c"}}}
+    assert source(OWN, body).unreadable == ""
+    assert compared(OWN, body, rows_of(OWN, body)).differences == ()
+    other = {"_id": OID, "f": {"x": {"$ref": 1}, "$ref": "c", "y": {"$ref": "c", "$id": None}}}
+    assert alone(compared(OWN, body, rows_of(OWN, other)).differences) == ("f.y.$id", Kind.NULL)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    list(product([1, Int64(1), 1.0, "1", True, OID, str(OID), b"1", {"a": 1}, Decimal128("1.5"), WHEN], repeat=2)),
+)
+def test_keys_of_mixed_types_are_never_mistaken_for_each_other(left: Any, right: Any) -> None:
+    plan = collection(key=KeyMap(column="id", type="any"))
+    found = compared(plan, {"_id": left}, rows_of(plan, {"_id": right}))
+    same = left == right and (left is True) == (right is True)
+    assert (found.differences == ()) == same
+    assert all(one.path.split(".")[0] == "_id" for one in found.differences)
+
+
+def test_true_and_one_differ_in_type() -> None:
+    (only,) = compared(OWN, {"_id": 1, "f": True}, rows_of(OWN, {"_id": 1, "f": 1})).differences
+    assert (only.kind, only.source, only.target) == (Kind.TYPE, TRUE, 1)
+
+
+def test_an_object_id_and_its_text_differ_in_type() -> None:
+    (only,) = compared(OWN, {"_id": 1, "f": ObjectId(OID)}, rows_of(OWN, {"_id": 1, "f": str(OID)})).differences
+    assert only.kind is Kind.TYPE
+
+
+def test_rows_of_another_shape_are_unreadable() -> None:
+    form, rows = TargetForm(FLAT), rows_of(FLAT, FULL)
+    no_object = changed(FLAT, rows, "extra", "5")
+    broken: list[list[list[Row]]] = [[], [[]], [[*rows[0], *rows[0]]], [[rows[0][0][:-1]]], no_object]
+    for rows in broken:
+        with pytest.raises(Unreadable):
+            form.fields(rows)
