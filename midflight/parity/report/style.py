@@ -72,7 +72,7 @@ figcaption { font-size: .9rem; } figcaption b { color: var(--ink); font-weight: 
 .verdict svg { width: .8rem; height: .8rem; margin-right: .4rem; vertical-align: -.05rem; }
 details > summary { cursor: pointer; border-radius: 3px; }
 figure details > summary, td details > summary { font-size: .85rem; color: var(--soft); }
-.cause { display: grid; gap: .6rem; margin-bottom: 1rem; }
+.cause { display: grid; grid-template-columns: minmax(0, 1fr); gap: .6rem; margin-bottom: 1rem; }
 .cause > header { padding: 0; display: flex; flex-wrap: wrap; align-items: baseline; gap: .2rem .8rem; }
 .group { border-top: 1px solid var(--line); padding-top: .6rem; }
 .group > summary { font-weight: 600; } .group > summary .soft { font-weight: 400; }
