@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from midflight.parity.records import Cause, RunRecord, State, Verdict
+from midflight.parity.records import Cause, LevelOutcome, RunRecord, State, Verdict
 from midflight.parity.report.wording import counted, printable
 
 _PLAN = "A repair would write the same again: "
@@ -61,12 +61,19 @@ def next_steps(standing: Standing) -> tuple[Step, ...]:
         if cause is not Cause.STALE  # suspects and hot keys, of which `waiting` speaks
     ]
     levels = [
-        Step(f"{printable(outcome.reason)}.", f"Level {outcome.level}")
+        Step(_why(outcome), f"Level {outcome.level}")
         for outcome in standing.record.levels
         if outcome.verdict is not Verdict.PASS and outcome.reason and not (outcome.level == "full" and causes)
     ]
     waiting = [Step(_WAITING[state]) for state in (State.HOT, State.SUSPECT) if standing.states.get(state)]
     return (*causes, *levels, *waiting, Step(_LAST[verdict]))
+
+
+def _why(outcome: LevelOutcome) -> str:
+    """The level's reason, and what its checks say to do."""
+    wrong = [one for one in outcome.details.get("wrong", ()) if isinstance(one, Mapping)]
+    steps = dict.fromkeys(str(one.get("next_step") or "").strip() for one in wrong)
+    return " ".join([f"{printable(outcome.reason)}.", *(printable(step) for step in steps if step)])
 
 
 def _passed(standing: Standing) -> str:

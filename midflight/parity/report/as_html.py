@@ -24,6 +24,7 @@ _SECTIONS = {
     "entities": "Entities",
     "census": "Census",
     "overlooked": "Overlooked by rule",
+    "same-code": "Verified by the same code",
 }
 
 
@@ -195,6 +196,15 @@ def _overlooked(report: Report) -> Node:
     return tag("div", table(said, ("Entity", "Rule", "Times", "Reason"), rows), class_="card") if rows else None
 
 
+def _same_code(report: Report) -> Node:
+    if not report.same_code:
+        return None
+    said = "A transform of the plan gives these fields back. A mistake in its code shows on neither side."
+    return tag(
+        "div", tag("p", said), tag("ul", [tag("li", tag("code", one)) for one in report.same_code]), class_="card"
+    )
+
+
 def _footer(report: Report) -> Markup:
     shown = ", ".join(report.shown_fields)
     values = f"Values are redacted, except those of: {shown}." if shown else "Values are redacted."
@@ -210,4 +220,5 @@ _SECTIONS_MADE = {
     "entities": _entities,
     "census": _census,
     "overlooked": _overlooked,
+    "same-code": _same_code,
 }

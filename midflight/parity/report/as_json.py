@@ -44,6 +44,7 @@ def document(report: Report) -> dict[str, Any]:
         "causes": [_cause(cause, groups, report) for cause, groups in by_cause(report.groups)],
         "ages": [_age(one) for one in report.ages],
         "census": [_census(one) for one in report.census],
+        "verified_by_same_code": list(report.same_code),
         "overlooked": [asdict(one) for one in report.overlooked],
         "history": [_past(one) for one in report.history],
     }

@@ -11,12 +11,13 @@ from typing import Any
 
 from midflight.parity.ports import RunStore
 from midflight.parity.records import FieldDifference, Mismatch, RunRecord
+from midflight.parity.report import gathering
 from midflight.parity.report.as_json import instant, side
-from midflight.parity.report.gather import pages
 from midflight.parity.report.groups import cause_of
 from midflight.parity.report.model import Asked
 from midflight.parity.report.values import Showing
 from midflight.parity.report.wording import key_shown
+from midflight.parity.suspects import pages_of
 
 FORMAT = "parity-mismatch/1"
 
@@ -32,7 +33,7 @@ def lines(record: RunRecord, mismatches: Iterable[Mismatch], asked: Asked) -> It
 async def stream(store: RunStore, domain: str, run: str, asked: Asked) -> AsyncIterator[str]:
     """The lines of a run that is kept in the store. RunUnknown."""
     record = await store.record(domain, run)
-    async for page in pages(store, domain, run):
+    async for page in pages_of(store, domain, run, (), gathering.PAGE):
         for line in lines(record, page, asked):
             yield line
 

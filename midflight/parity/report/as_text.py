@@ -27,6 +27,7 @@ def render(report: Report) -> str:
         _section("Age of mismatches", _ages(report)),
         _section("Census: fields that not equally many keys of both sides have", _census(report.census)),
         _section("Overlooked by rule", _overlooked(report)),
+        _section("Verified by the same code", _wrapped(_names(report.same_code), "  ", "  ")),
         _section("History", _history(report)),
         _closing(report),
     )
@@ -130,6 +131,10 @@ def _overlooked(report: Report) -> Iterator[str]:
         )
 
 
+def _names(fields: Sequence[str]) -> str:
+    return ", ".join(map(printable, fields))
+
+
 def _history(report: Report) -> list[str]:
     rows = [
         (printable(one.run), moment(one.started_at), one.verdict.value, *map(number, (one.differing, one.undecided)))
@@ -139,7 +144,7 @@ def _history(report: Report) -> list[str]:
 
 
 def _closing(report: Report) -> Iterator[str]:
-    shown = ", ".join(map(printable, report.shown_fields))
+    shown = _names(report.shown_fields)
     yield from _wrapped(f"Values are redacted, except those of: {shown}." if shown else "Values are redacted.")
     yield f"Plan {printable(report.record.plan_fingerprint)}. Made {moment(report.made_at)}."
 

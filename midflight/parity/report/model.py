@@ -88,6 +88,11 @@ class Report:
     shown_fields: tuple[str, ...] = ()
 
     @property
+    def same_code(self) -> tuple[str, ...]:
+        """Fields that were read with the plan's own function, as the move does: its mistakes show on neither side."""
+        return tuple(self.details.get("full", {}).get("verified_by_same_code", ()))
+
+    @property
     def census(self) -> tuple[FieldCensus, ...]:
         """The fields whose census says different things of the two sides."""
         return tuple(one for one in self.record.census if _differs(one))

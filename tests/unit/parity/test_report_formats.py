@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from midflight.core.keys import key_bytes
 from midflight.errors import RunUnknown
-from midflight.parity.ports import RunStore
-from midflight.parity.records import Cause, Kind, Mismatch, RunRecord, State
-from midflight.parity.report import as_json, as_jsonl, as_text, build, gather
+from midflight.parity.records import Cause, Kind, Mismatch, RunRecord
+from midflight.parity.report import as_json, as_jsonl, as_text, build, gather, gathering
 from midflight.records import KeyRange, ParityProgress
 from tests.fixtures.parity_report import asked, clean, difference, history, mismatch, mismatches, record, report
+from tests.unit.parity.memory import MemoryRuns
 
 HOSTILE = "</script>\"'&<b>\x1b[31m\n\u202e"
 
@@ -40,7 +40,7 @@ def test_the_json_has_every_part_that_a_program_may_rely_on() -> None:
     assert set(found) >= {
         *("format", "domain", "run", "mode", "verdict", "headline", "next_steps", "started_at", "finished_at"),
         *("made_at", "seconds", "plan_fingerprint", "shown_fields", "levels", "entities", "walked", "keys"),
-        *("causes", "ages", "census", "overlooked", "history"),
+        *("causes", "ages", "census", "verified_by_same_code", "overlooked", "history"),
     }
     group = found["causes"][0]["groups"][0]
     assert set(group) >= {"entity", "field", "kind", "keys", "differences", "states", "patterns", "samples"}
@@ -120,6 +120,12 @@ def test_a_samples_path_is_said_where_it_is_not_the_groups() -> None:
     assert "50001 lines.0.price: decimal → decimal" in as_text.render(report())
 
 
+def test_what_the_comparison_cannot_prove_is_said() -> None:
+    assert "Verified by the same code\n" in as_text.render(report())
+    assert "\n  members.tier\n" in as_text.render(report())
+    assert json.loads(as_json.render(report()))["verified_by_same_code"] == ["members.tier"]
+
+
 def test_nothing_in_the_text_steers_a_terminal() -> None:
     run = clean(domain=HOSTILE, run=HOSTILE, plan_fingerprint=HOSTILE)
     text = as_text.render(build(run, hostile(), [], asked()))
@@ -134,54 +140,33 @@ def test_the_text_fits_a_terminal_except_for_tables() -> None:
 # --- from a store -----------------------------------------------------------------------------------------------------
 
 
-class Shelf(RunStore):
-    """A run on a shelf, handed out in small pages."""
+def shelved(run: RunRecord, ranges: Mapping[str, list[ParityProgress]]) -> MemoryRuns:
+    """A store with the run, its mismatches, and the history before it."""
+    runs = MemoryRuns({(one.domain, one.run): one for one in (*reversed(history()), run)})
+    runs.found[run.domain, run.run] = {(one.entity, one.key): one for one in mismatches()}
+    for entity, places in ranges.items():
+        runs.places[run.domain, run.run, entity] = {one.number: one for one in places}
+    return runs
 
-    def __init__(self, kept: RunRecord, found: Sequence[Mismatch], ranges: Mapping[str, list[ParityProgress]]) -> None:
-        self.kept, self.found, self.ranges = kept, sorted(found, key=lambda one: (one.entity, one.key)), ranges
 
-    async def record(self, domain: str, run: str) -> RunRecord:
-        if (domain, run) != (self.kept.domain, self.kept.run):
-            raise RunUnknown(run)
-        return self.kept
-
-    async def progress(self, domain: str, run: str, entity: str) -> list[ParityProgress]:
-        return self.ranges[entity]
-
-    async def mismatches(
-        self,
-        domain: str,
-        run: str,
-        *,
-        states: Sequence[str] = (),
-        after: tuple[str, bytes] | None = None,
-        at_most: int = 1_000,
-    ) -> list[Mismatch]:
-        rest = [one for one in self.found if after is None or (one.entity, one.key) > after]
-        return rest[: min(at_most, 7)]
-
-    async def history(self, domain: str, at_most: int = 50) -> list[RunRecord]:
-        return [self.kept, *history()][:at_most]
-
-    async def begin(self, record: RunRecord, ranges: Mapping[str, Sequence[KeyRange]]) -> None: ...
-    async def advance(
-        self, domain: str, run: str, entity: str, moved: ParityProgress, found: Sequence[Mismatch]
-    ) -> None: ...
-    async def judge(self, domain: str, run: str, looked_at: Sequence[Mismatch]) -> None: ...
-    async def finish(self, record: RunRecord) -> None: ...
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "PAGE", 7)
 
 
 def walked(number: int, compared: int, *, done: bool, **tally: Any) -> ParityProgress:
     return ParityProgress(number, KeyRange(), None, 1, compared, compared, done, tally)
 
 
+@pytest.mark.usefixtures("small_pages")
 async def test_a_kept_run_gives_the_same_report_page_by_page() -> None:
-    shelf = Shelf(record(), mismatches(), {})
+    shelf = shelved(record(), {})
+    in_order = sorted(mismatches(), key=lambda one: (one.entity, one.key))
     kept = await gather(shelf, "loyalty", "nightly-2026-11-21", asked())
-    whole = build(record(), shelf.found, history(), asked())
+    whole = build(record(), in_order, history(), asked())
     assert as_json.document(kept) == as_json.document(whole)
     lines = [line async for line in as_jsonl.stream(shelf, "loyalty", "nightly-2026-11-21", asked())]
-    assert lines == list(as_jsonl.lines(record(), shelf.found, asked()))
+    assert lines == list(as_jsonl.lines(record(), in_order, asked()))
 
 
 async def test_an_open_run_tells_how_far_its_ranges_are() -> None:
@@ -195,16 +180,15 @@ async def test_an_open_run_tells_how_far_its_ranges_are() -> None:
         "merchants": [walked(0, 0, done=False)],
     }
     running = record(finished_at=None, levels=(), entities=(), census=())
-    suspect = mismatch("members", 1, Cause.STALE, state=State.SUSPECT)
-    shelf = Shelf(running, [suspect], ranges)
+    shelf = shelved(running, ranges)
     found = await gather(shelf, "loyalty", "nightly-2026-11-21", asked(), entities=["members", "merchants"])
     assert found.walked == {"members": 0.5, "merchants": 0.0}
     (members, merchants) = found.record.entities
     assert (members.source, members.target, members.compared, members.skipped) == (220, 50, 209, 10)
-    assert (members.suspects, members.quarantined, merchants.compared) == (1, 1, 0)
+    assert (members.suspects, members.quarantined, merchants.compared, merchants.settled) == (6, 1, 0, 24)
     assert as_text.render(found).startswith("INCOMPLETE  loyalty")
 
 
 async def test_an_unknown_run_stays_unknown() -> None:
     with pytest.raises(RunUnknown):
-        await gather(Shelf(record(), [], {}), "loyalty", "another", asked())
+        await gather(shelved(record(), {}), "loyalty", "another", asked())

@@ -173,10 +173,12 @@ def test_a_failure_names_a_step_for_every_cause_and_level() -> None:
 
 
 def test_a_failed_level_without_a_settled_key_is_the_headline() -> None:
-    levels = (LevelOutcome("structure", Verdict.FAIL, "primary key of members"), LevelOutcome("full", Verdict.PASS))
+    wrong = [{"check": "primary key of members", "ok": False, "detail": "", "next_step": "Make the key again."}]
+    structure = LevelOutcome("structure", Verdict.FAIL, "primary key of members", {"checks": 9, "wrong": wrong})
+    levels = (structure, LevelOutcome("full", Verdict.PASS))
     found = build(clean(levels=levels), [], [], asked())
     assert found.headline == "No single key is settled as different, but this failed: structure."
-    assert str(found.next_steps[0]) == "Level structure: primary key of members."
+    assert str(found.next_steps[0]) == "Level structure: primary key of members. Make the key again."
 
 
 def test_neither_incomplete_nor_undecided_passes_for_a_pass() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from midflight.parity.ports import RunStore
-from midflight.parity.records import Mismatch
 from midflight.parity.report.model import RUNS, Asked, Builder, Report
+from midflight.parity.suspects import pages_of
 
-_PAGE = 1_000
+PAGE = 1_000
+"""How many mismatches are in memory at once."""
 
 
 async def gather(store: RunStore, domain: str, run: str, asked: Asked, *, entities: Sequence[str] = ()) -> Report:
@@ -21,14 +22,6 @@ async def gather(store: RunStore, domain: str, run: str, asked: Asked, *, entiti
     if record.finished_at is None:
         for entity in entities:
             builder.walk(entity, await store.progress(domain, run, entity))
-    async for page in pages(store, domain, run):
+    async for page in pages_of(store, domain, run, (), PAGE):
         builder.add(page)
     return builder.report(await store.history(domain, RUNS))
-
-
-async def pages(store: RunStore, domain: str, run: str) -> AsyncIterator[list[Mismatch]]:
-    """All mismatches of a run, page by page, in order of entity and key."""
-    after: tuple[str, bytes] | None = None
-    while page := await store.mismatches(domain, run, after=after, at_most=_PAGE):
-        yield page
-        after = (page[-1].entity, page[-1].key)
