@@ -28,6 +28,8 @@ from midflight.records import FieldCount, Finding, KeyRange, RowSpan
 from midflight.sync import Bridge
 from midflight.waiting import LOOK_EVERY_SECONDS, drained
 
+_READING = ("source reachable", "source authenticated", "collection ", "privilege find")
+
 
 class SourceSide:
     """The collections of a plan in the source. Implements `Side` and what it may offer beside, but tokens."""
@@ -87,8 +89,9 @@ class SourceSide:
         return await self._source.reader.census(self._plan.collection(entity))
 
     async def structure(self) -> list[Finding]:
-        """What `prepare` finds of the source: its collections, and whether they can be read and followed."""
-        return await self._source.reader.inspect([entry.collection for entry in self._plan.collections])
+        """What `prepare` finds of the source, as far as it matters to whoever only reads."""
+        found = await self._source.reader.inspect([entry.collection for entry in self._plan.collections])
+        return [finding for finding in found if finding.check.startswith(_READING)]
 
     async def points(self, invariant: Invariant) -> list[tuple[str, Normal]]:
         """What the aggregation gives."""

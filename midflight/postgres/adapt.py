@@ -1,7 +1,9 @@
-"""How values travel: the plan's column types as types of COPY, and jsonb as text both ways."""
+"""How values travel: the plan's column types as types of COPY, jsonb as text both ways, and long lists of keys."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from struct import pack
 from typing import Any
 
 import psycopg
@@ -30,9 +32,22 @@ def staged_type(type_text: str) -> str:
     return _STAGED.get(name, name)
 
 
+def array_of(values: Sequence[Any], staged: str) -> Any:
+    """The values as a parameter of an array type; the driver dumps a list of texts several times as slowly."""
+    known = _ARRAYS.get(staged)
+    if known is None:
+        return list(values)
+    kind, number, dump = known
+    items = list(map(dump, values))
+    head = pack("!iiIii", 1, 0, number, len(items), 1) if items else pack("!iiI", 0, 0, number)
+    return kind(head + b"".join([pack("!i", len(item)) + item for item in items]))
+
+
 def register_types(connection: psycopg.AsyncConnection[Any]) -> None:
     """jsonb comes and goes as JSON text."""
     adapters = connection.adapters
+    for kind in (_TextArray, _ByteaArray):
+        adapters.register_dumper(kind, _DUMPERS[kind])
     adapters.register_dumper(_JsonText, _JsonTextDumper)
     adapters.register_loader("jsonb", _JsonTextLoader)
     adapters.register_loader("jsonb", _JsonBinaryLoader)
@@ -64,3 +79,38 @@ class _JsonBinaryLoader(adapt.Loader):
 
     def load(self, data: Buffer) -> str:
         return bytes(data[1:]).decode()
+
+
+class _TextArray(bytes):
+    """PostgreSQL's binary form of a text[]."""
+
+    __slots__ = ()
+
+
+class _ByteaArray(bytes):
+    """PostgreSQL's binary form of a bytea[]."""
+
+    __slots__ = ()
+
+
+class _TextArrayDumper(adapt.Dumper):
+    format = pq.Format.BINARY
+    oid = 1009
+
+    def dump(self, obj: _TextArray) -> bytes:
+        return obj
+
+
+class _ByteaArrayDumper(adapt.Dumper):
+    format = pq.Format.BINARY
+    oid = 1001
+
+    def dump(self, obj: _ByteaArray) -> bytes:
+        return obj
+
+
+_DUMPERS: dict[type, type[adapt.Dumper]] = {_TextArray: _TextArrayDumper, _ByteaArray: _ByteaArrayDumper}
+_ARRAYS: dict[str, tuple[type[bytes], int, Callable[[Any], bytes]]] = {
+    "text": (_TextArray, 25, str.encode),
+    "bytea": (_ByteaArray, 17, bytes),
+}

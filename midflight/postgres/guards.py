@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import sql
 
 from midflight.core.plan import CollectionMap, Plan
-from midflight.postgres.adapt import staged_type
+from midflight.postgres.adapt import array_of, staged_type
 from midflight.postgres.session import Connection
 from midflight.records import Guard
 
@@ -30,7 +30,7 @@ async def guards_in(
     number = await _collection_id(connection, plan, collection)
     if number is None:
         return {}
-    keys = list(row_keys)
+    keys = array_of(list(row_keys), "bytea")
     found = await (await connection.execute(_GUARDS, (number, keys), binary=True)).fetchall()
     refused = [key for key, *_, is_refused in found if is_refused]
     quarantined = await _keys(connection, _QUARANTINED, (number, refused)) if refused else set()
@@ -56,11 +56,12 @@ async def _marks(
     row = await (await connection.execute(_ANY_MARK, (number,))).fetchone()
     if row is None or not row[0]:
         return {}
-    wanted = [key for key in row_keys.values() if key is not None]
+    key_type = staged_type(collection.key.type)
+    wanted = array_of([key for key in row_keys.values() if key is not None], key_type)
     query = sql.SQL(
         "select k.row_key, d.seq from unnest(%s::{key_type}[]) as k(row_key)"
         " join midflight.dirty d on d.collection_id = %s and d.row_key = k.row_key::text"
-    ).format(key_type=sql.SQL(staged_type(collection.key.type)))
+    ).format(key_type=sql.SQL(key_type))
     return dict(await (await connection.execute(query, (wanted, number), binary=True)).fetchall())
 
 

@@ -12,7 +12,7 @@ from midflight.core.plan import CollectionMap, Plan
 from midflight.core.tables import Table, tables
 from midflight.errors import PlanError
 from midflight.postgres import row_keys as walk
-from midflight.postgres.adapt import staged_type
+from midflight.postgres.adapt import array_of, staged_type
 from midflight.postgres.census import census_in
 from midflight.postgres.guards import guards_in
 from midflight.postgres.session import Connection, Session
@@ -128,7 +128,7 @@ async def rows_in(
 ) -> dict[Any, tuple[list[Row], ...]]:
     """The same, as the caller's transaction sees it."""
     root, *children = tables(collection)
-    wanted = (list(row_keys),)
+    wanted = (array_of(row_keys, staged_type(collection.key.type)),)
     roots = await (await connection.execute(_rows_of(schema, root), wanted, binary=True)).fetchall()
     # The key column is the first one of every table.
     found: dict[Any, tuple[list[Row], ...]] = {row[0]: ([row], *([] for _ in children)) for row in roots}
