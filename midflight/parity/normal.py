@@ -133,24 +133,32 @@ def _tree(value: Any) -> Normal:
     return _array(value) if kind is list else normal(value)
 
 
-NORMALS: dict[type, Callable[[Any], Normal]] = {
-    type(None): lambda _: NULL,
-    bool: lambda value: TRUE if value else FALSE,
-    Int64: int,
-    float: number,
-    Decimal: _decimal,
-    Decimal128: _decimal128,
-    DatetimeMS: _milliseconds,
-    date: lambda value: datetime(value.year, value.month, value.day, tzinfo=UTC),
-    ObjectId: lambda value: ("objectId", value.binary.hex()),
-    bytes: lambda value: ("binary", 0, value),
-    Binary: lambda value: ("binary", value.subtype, bytes(value)),
-    UUID: lambda value: ("binary", 4, value.bytes),
-    Regex: lambda value: ("regex", value.pattern, int(value.flags)),
-    Timestamp: lambda value: ("timestamp", value.time, value.inc),
-    Code: _code,
-    MinKey: lambda _: ("minKey",),
-    MaxKey: lambda _: ("maxKey",),
-    DBRef: _reference,
-}
+class _Normals(dict[type, Callable[[Any], Normal]]):
+    def __missing__(self, kind: type) -> Callable[[Any], Normal]:
+        # A customer's transform may give anything; it must not stop a run.
+        return lambda _: unreadable(f"no document holds a {kind.__name__}")
+
+
+NORMALS = _Normals(
+    {
+        type(None): lambda _: NULL,
+        bool: lambda value: TRUE if value else FALSE,
+        Int64: int,
+        float: number,
+        Decimal: _decimal,
+        Decimal128: _decimal128,
+        DatetimeMS: _milliseconds,
+        date: lambda value: datetime(value.year, value.month, value.day, tzinfo=UTC),
+        ObjectId: lambda value: ("objectId", value.binary.hex()),
+        bytes: lambda value: ("binary", 0, value),
+        Binary: lambda value: ("binary", value.subtype, bytes(value)),
+        UUID: lambda value: ("binary", 4, value.bytes),
+        Regex: lambda value: ("regex", value.pattern, int(value.flags)),
+        Timestamp: lambda value: ("timestamp", value.time, value.inc),
+        Code: _code,
+        MinKey: lambda _: ("minKey",),
+        MaxKey: lambda _: ("maxKey",),
+        DBRef: _reference,
+    }
+)
 """How the normal is made, for the types whose values are not their own."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import bson
-from bson.codec_options import CodecOptions, DatetimeConversion
 
+from midflight.core.literal import literal
 from midflight.core.plan import TransformMap
 from midflight.core.transforms import MISSING as NO_FIELD
 from midflight.core.transforms import find_transform
@@ -17,9 +17,6 @@ from midflight.parity.places import Place, spread
 from midflight.parity.records import Normal
 from midflight.parity.rest import Json, exact_of
 
-_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
-    tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
-)
 _PLAIN = frozenset({str, bool, type(None), type(NO_FIELD)})
 
 
@@ -74,7 +71,8 @@ def _as_stored(value: Any) -> Any:
     """The value as a document holds it: dates have milliseconds there, numbers 64 bits."""
     if type(value) in _PLAIN:
         return value
-    return bson.decode(bson.encode({"": value}, codec_options=_OPTIONS), _OPTIONS)[""]
+    # Not the driver's decoder: it would make a DBRef of a document with `$ref`.
+    return literal(bson.encode({"": value}))[""]
 
 
 def _same_cell(made: Any, cell: Any, read: Any) -> bool:

@@ -232,6 +232,32 @@ def test_the_kept_value_of_a_transform_is_history_once_its_column_has_changed() 
     assert target(plan, rows).fields["f"] == "XYZ"
 
 
+def set_of(value: Any) -> Any:
+    """Nothing that a document or column holds."""
+    return {value}
+
+
+def test_a_transform_that_gives_what_no_document_holds_stops_nothing() -> None:
+    column = ColumnSpec(column="c", type="text")
+    forward = TransformMap(fields=("f",), columns=(column,), forward=f"{__name__}:set_of")
+    fields = source(collection(transforms=(forward,)), {"_id": OID, "f": "x"}).fields
+    assert fields["=c"] == ("unreadable", "no document holds a set")
+    rows = rows_of(transformed(f"{__name__}:as_is"), {"_id": OID, "f": "x"})
+    assert target(transformed(f"{__name__}:set_of"), rows).fields["f"] == "x"
+
+
+def reference(value: Any) -> Any:
+    """A document that drivers make something of their own of."""
+    return None if value is None else {"$ref": value, "at": WHEN.replace(tzinfo=None, microsecond=123_456)}
+
+
+def test_a_way_back_gives_what_a_document_can_hold() -> None:
+    plan = transformed(f"{__name__}:reference")
+    fields = target(plan, [[('{"$oid":"' + str(OID) + '"}', "X", None)]]).fields
+    assert fields["f.$ref"] == "X"
+    assert fields["f.at"] == WHEN
+
+
 # --- the loyalty plans ----------------------------------------------------------------------------------------------
 
 PLANS = Path(__file__).parents[3] / "plans"
