@@ -1,0 +1,61 @@
+"""What crosses the ports beside documents and rows. Plain frozen values."""
+
+from __future__ import annotations
+
+from midflight.records.library import (
+    READS_BREACHED,
+    Beat,
+    InstanceView,
+    ReadMismatch,
+    ReadReport,
+)
+from midflight.records.moving import (
+    AuthorityRow,
+    Changed,
+    FieldCount,
+    Finding,
+    Guard,
+    KeyRange,
+    ParityProgress,
+    Partition,
+    Position,
+    QuarantineEntry,
+    RowsAndGuards,
+    RowSpan,
+    Suspect,
+)
+from midflight.records.way_back import (
+    Archived,
+    DirtyKey,
+    FenceView,
+    LateWrite,
+    NotWritten,
+    WriteBack,
+)
+
+__all__ = [
+    "READS_BREACHED",
+    "Archived",
+    "AuthorityRow",
+    "Beat",
+    "Changed",
+    "DirtyKey",
+    "FenceView",
+    "FieldCount",
+    "Finding",
+    "Guard",
+    "InstanceView",
+    "KeyRange",
+    "LateWrite",
+    "NotWritten",
+    "ParityProgress",
+    "Partition",
+    "Position",
+    "QuarantineEntry",
+    "ReadMismatch",
+    "ReadReport",
+    "RowSpan",
+    "RowsAndGuards",
+    "Suspect",
+    "WriteBack",
+]
