@@ -141,8 +141,10 @@ class _Writer:
             " returning guard.key, guard.xmax = 0 as fresh"
             "), accepted as ("
             " insert into {accepted} (key, row_key, kind, fresh)"
-            # What the application wrote while the target was in charge has rows, but no guard row yet.
-            " select key, row_key, kind, fresh and not exists (select from midflight.dirty as d"
+            # What the application wrote while the target was in charge has rows, but no guard row yet; neither has what
+            # somebody wrote past the fence, which is what a repair is for.
+            " select key, row_key, kind, fresh and %(path)s <> 'repair'"
+            " and not exists (select from midflight.dirty as d"
             ' where d.collection_id = %(collection_id)s and d.row_key = k.row_key::text collate "default")'
             " from passed join {keys} as k using (key)"
             " returning kind, fresh"
