@@ -160,9 +160,7 @@ class TargetSide:
 
     async def fetch_versions(self, entity: str, keys: Sequence[bytes]) -> dict[bytes, Entry]:
         """From the guards alone: whether there are rows is not looked at."""
-        collection = self._plan.collection(entity)
-        row_keys = _row_keys(mapper_for(collection), keys)
-        guards = await self._target.rows.guards_of(self._plan, collection, row_keys)
+        guards = await self._target.rows.guards_of(self._plan, self._plan.collection(entity), keys)
         return {key: version_of(key, guard) for key, guard in guards.items()}
 
     async def sample(self, entity: str, size: int, seed: int) -> list[bytes]:

@@ -93,9 +93,7 @@ class TargetRows(Protocol):
     ) -> RowsAndGuards:
         """Rows and guards of these keys, of one moment; `row_keys` has None for a key that fits no row."""
 
-    async def guards_of(
-        self, plan: Plan, collection: CollectionMap, row_keys: Mapping[bytes, Any | None]
-    ) -> dict[bytes, Guard]:
+    async def guards_of(self, plan: Plan, collection: CollectionMap, keys: Sequence[bytes]) -> dict[bytes, Guard]:
         """The same guards without the rows."""
 
     async def points(self, schema: str, query: str) -> list[tuple[Any, Any]]:

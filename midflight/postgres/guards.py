@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from psycopg import sql
@@ -23,21 +23,29 @@ _QUARANTINED = sql.SQL(
 _ANY_MARK = sql.SQL("select exists (select from midflight.dirty where collection_id = %s)")
 
 
+RowKeys = Callable[[], Mapping[bytes, Any]]
+"""By key: the value of the key column, None where the key fits no row. It takes time, and few ask."""
+
+
 async def guards_in(
-    connection: Connection, plan: Plan, collection: CollectionMap, row_keys: Mapping[bytes, Any | None]
+    connection: Connection, plan: Plan, collection: CollectionMap, wanted: Sequence[bytes], row_keys: RowKeys
 ) -> dict[bytes, Guard]:
     """By key. Marks of the application's own writes count too: they are drawn from the same clock as tokens."""
     number = await _collection_id(connection, plan, collection)
     if number is None:
         return {}
-    keys = array_of(list(row_keys), "bytea")
+    keys = array_of(wanted, "bytea")
     found = await (await connection.execute(_GUARDS, (number, keys), binary=True)).fetchall()
     refused = [key for key, *_, is_refused in found if is_refused]
     quarantined = await _keys(connection, _QUARANTINED, (number, refused)) if refused else set()
     guards = {
         key: Guard(token, checksum or None, deleted, key in quarantined) for key, token, checksum, deleted, _ in found
     }
-    return _with_marks(guards, row_keys, await _marks(connection, number, collection, row_keys))
+    row = await (await connection.execute(_ANY_MARK, (number,))).fetchone()
+    if row is None or not row[0]:
+        return guards
+    known = row_keys()
+    return _with_marks(guards, known, await _marks(connection, number, collection, known))
 
 
 async def _collection_id(connection: Connection, plan: Plan, collection: CollectionMap) -> int | None:
@@ -53,9 +61,6 @@ async def _marks(
     connection: Connection, number: int, collection: CollectionMap, row_keys: Mapping[bytes, Any | None]
 ) -> dict[Any, int]:
     """By row key: the mark of the application's last write at the target."""
-    row = await (await connection.execute(_ANY_MARK, (number,))).fetchone()
-    if row is None or not row[0]:
-        return {}
     key_type = staged_type(collection.key.type)
     wanted = array_of([key for key in row_keys.values() if key is not None], key_type)
     query = sql.SQL(
@@ -69,7 +74,7 @@ def _with_marks(
     guards: dict[bytes, Guard], row_keys: Mapping[bytes, Any | None], marks: Mapping[Any, int]
 ) -> dict[bytes, Guard]:
     """After a write of the application there is no image that was applied."""
-    for key, row_key in row_keys.items() if marks else ():
+    for key, row_key in row_keys.items():
         mark, guard = marks.get(row_key), guards.get(key)
         if mark is not None and (guard is None or guard.token < mark):
             guards[key] = Guard(mark, None, written_here=True)

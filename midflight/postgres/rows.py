@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg import sql
 
+from midflight.core.mapping import mapper_for
 from midflight.core.outcome import Row
 from midflight.core.plan import CollectionMap, Plan
 from midflight.core.tables import Table, tables
@@ -55,14 +56,14 @@ class PostgresRows:
         wanted = [row_key for row_key in row_keys.values() if row_key is not None]
         async with self._session.snapshot() as connection:
             rows = await rows_in(connection, plan.target.schema_, collection, wanted)
-            return RowsAndGuards(rows, await guards_in(connection, plan, collection, row_keys))
+            guards = await guards_in(connection, plan, collection, list(row_keys), lambda: row_keys)
+        return RowsAndGuards(rows, guards)
 
-    async def guards_of(
-        self, plan: Plan, collection: CollectionMap, row_keys: Mapping[bytes, Any | None]
-    ) -> dict[bytes, Guard]:
+    async def guards_of(self, plan: Plan, collection: CollectionMap, keys: Sequence[bytes]) -> dict[bytes, Guard]:
         """The same guards without the rows."""
+        row_key = mapper_for(collection).row_key
         async with self._session.snapshot() as connection:
-            return await guards_in(connection, plan, collection, row_keys)
+            return await guards_in(connection, plan, collection, keys, lambda: {key: row_key(key) for key in keys})
 
     async def points(self, schema: str, query: str) -> list[tuple[Any, Any]]:
         """The rows of a query that may only read, with the schema as its search path. PlanError: not two columns."""
