@@ -258,6 +258,21 @@ def test_a_change_among_rows_of_elements_is_found_and_named(name: str) -> None:
     assert {(one.path, one.kind) for one in compared(NESTED, ITEMS, rows).differences} == expected
 
 
+def test_an_entry_of_a_map_with_a_dollar_keeps_what_is_beside_its_columns() -> None:
+    body = {"_id": 1, "items": [{"by": {"$x": {"q": 1, "own": 2}, "$$y": {"q": 2.0}}}]}
+    rows = rows_of(NESTED, body)
+    assert compared(NESTED, body, rows).differences == ()
+    found = compared(NESTED, body, changed(NESTED, rows, "extra", None)).differences
+    assert [(one.path, one.kind) for one in found] == [("items.0.by.$x.own", Kind.MISSING)]
+
+
+def test_an_array_of_any_length_is_read_and_does_not_fill_the_memory() -> None:
+    body = {"_id": OID, "items": [{"q": Decimal128(str(n))} for n in range(5_100)]}
+    form, rows = TargetForm(NO_REST), rows_of(NO_REST, body)
+    assert form.fields(rows) == source(NO_REST, body).fields
+    assert len(form._level.children[0]._level._bound) == 5_000
+
+
 def test_rows_in_any_order_and_with_gaps_between_positions_are_the_same_array() -> None:
     rows = rows_of(NO_REST, {"_id": OID, "items": [{"q": Decimal128(str(n))} for n in range(3)]})
     rows[1] = [_at(row, row[1] * 5) for row in reversed(rows[1])]
@@ -311,6 +326,15 @@ def test_a_changed_cell_of_a_transform_is_found_and_named(column: str, cell: Any
     assert {one.path for one in differences} == paths
 
 
+@pytest.mark.parametrize("body", [{"given": "Ada Lovelace"}, {"given": "Ada"}, {"family": "Lovelace"}])
+def test_a_field_that_a_transform_would_make_up_stays_missing(body: dict[str, Any]) -> None:
+    """The kept values say so, and the way back alone would say something else."""
+    body = {"_id": OID, **body}
+    rows = rows_of(TRANSFORMED, body)
+    assert compared(TRANSFORMED, body, rows).differences == ()
+    assert compared(TRANSFORMED, body, changed(TRANSFORMED, rows, "extra", None)).differences != ()
+
+
 # --- what is kept beside the columns --------------------------------------------------------------------------------
 
 FOUND_BESIDE: list[tuple[str, Any, Any]] = [
@@ -351,6 +375,13 @@ def test_an_exact_null_is_history_once_the_column_has_a_value() -> None:
     assert compared(FLAT, {"_id": OID, "s": "new"}, rows).differences == ()
     (only,) = compared(FLAT, {"_id": OID, "s": None}, rows).differences
     assert (only.path, only.kind, only.source, only.target) == ("s", Kind.NULL, NULL, "new")
+
+
+def test_an_empty_jsonb_column_is_a_missing_field_whatever_is_kept_beside_it() -> None:
+    body = {"_id": OID}
+    rows = changed(JSON, rows_of(JSON, body), "extra", '{"$exact": {"f": null}}')
+    assert compared(JSON, body, rows).differences == ()
+    assert compared(JSON, {**body, "f": None}, rows_of(JSON, {**body, "f": None})).differences == ()
 
 
 def test_a_number_that_came_back_as_another_type_is_drift_and_no_difference() -> None:
