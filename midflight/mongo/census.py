@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
 
 from midflight.core.layers import ELEMENT, Layer, layers
 from midflight.core.plan import Child, CollectionMap
+from midflight.mongo.wire import key_filters
 from midflight.records import FieldCount
 
 Documents = AsyncCollection[dict[str, Any]]
@@ -17,24 +19,27 @@ _MISSING = "missing"
 _NULL = "null"
 
 
-async def census(documents: Documents, collection: CollectionMap) -> dict[str, FieldCount]:
-    """By path; two aggregations a layer."""
+async def census(
+    documents: Documents, collection: CollectionMap, without: Sequence[bytes] = ()
+) -> dict[str, FieldCount]:
+    """By path, without these keys; two aggregations a layer."""
     types: dict[str, Counter[str]] = {}
+    wanted: Pipeline = [{"$match": {"$nor": list(key_filters(without))}}] if without else []
     for layer in layers(collection):
-        await _count_named(documents, layer, types)
-        await _count_others(documents, layer, types)
+        await _count_named(documents, wanted, layer, types)
+        await _count_others(documents, wanted, layer, types)
     counted = {path: Counter({kind: n for kind, n in of_one.items() if n}) for path, of_one in types.items()}
     return {path: FieldCount(path, of_one.pop(_NULL, 0), dict(of_one)) for path, of_one in counted.items()}
 
 
-async def _count_named(documents: Documents, layer: Layer, types: dict[str, Counter[str]]) -> None:
+async def _count_named(documents: Documents, wanted: Pipeline, layer: Layer, types: dict[str, Counter[str]]) -> None:
     """Documents of the same shape are counted together: shapes are few, fields are many."""
     way, at = _way(layer.children)
     paths = _paths(layer)
     shape = {str(number): {"$type": _place(at, path)} for number, path in enumerate(paths)}
     for path in paths:
         types.setdefault(layer.whole(path), Counter())
-    found = await documents.aggregate([*way, {"$group": {"_id": shape, "n": {"$sum": 1}}}], allowDiskUse=True)
+    found = await documents.aggregate([*wanted, *way, {"$group": {"_id": shape, "n": {"$sum": 1}}}], allowDiskUse=True)
     async for group in found:
         for number, path in enumerate(paths):
             kind = group["_id"][str(number)]
@@ -42,9 +47,10 @@ async def _count_named(documents: Documents, layer: Layer, types: dict[str, Coun
                 types[layer.whole(path)][kind] += group["n"]
 
 
-async def _count_others(documents: Documents, layer: Layer, types: dict[str, Counter[str]]) -> None:
+async def _count_others(documents: Documents, wanted: Pipeline, layer: Layer, types: dict[str, Counter[str]]) -> None:
     way, at = _way(layer.children)
     pipeline: Pipeline = [
+        *wanted,
         *way,
         {"$project": {"_id": 0, "f": _pairs(f"${at}" if at else "$$ROOT")}},
         {"$unwind": "$f"},

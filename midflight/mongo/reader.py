@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
-from hashlib import blake2b
-from heapq import nsmallest
-from itertools import chain
 from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -19,6 +16,7 @@ from midflight.core.keys import key_bytes
 from midflight.core.plan import CollectionMap
 from midflight.errors import PlanError
 from midflight.mongo import census, inspect, ranges
+from midflight.mongo.draw import Draw
 from midflight.mongo.driver_errors import driver_errors, not_a_replica_set
 from midflight.mongo.wire import KEYS_A_QUERY, key_filters, raw, time_bytes, time_value
 from midflight.records import FieldCount, Finding, KeyRange
@@ -93,12 +91,10 @@ class MongoReader:
 
     async def sample_keys(self, collection: str, size: int, seed: int) -> list[bytes]:
         """Those keys whose hash is the smallest. The server's own `$sample` takes no seed."""
-        salt = seed.to_bytes(16, "big", signed=True)
-        smallest: list[tuple[bytes, bytes]] = []
+        drawn = Draw(size, seed)
         async for keys in self.walk_keys(collection):
-            hashed = ((blake2b(key, digest_size=8, salt=salt).digest(), key) for key in keys)
-            smallest = await asyncio.to_thread(nsmallest, size, chain(smallest, hashed))
-        return [key for _, key in smallest]
+            await asyncio.to_thread(drawn.add, keys)
+        return drawn.keys()
 
     async def points(self, collection: str, pipeline: Sequence[dict[str, Any]]) -> list[tuple[Any, Any]]:
         """`_id` and `value` of every document that the aggregation gives. PlanError for one that would write."""
@@ -108,11 +104,11 @@ class MongoReader:
             found = await self._database[collection].aggregate(list(pipeline), allowDiskUse=True)
             return [(document.get("_id"), document.get("value")) async for document in found]
 
-    async def census(self, collection: CollectionMap) -> dict[str, FieldCount]:
-        """By path; one pass a level of nesting, and one for fields that the plan does not name."""
+    async def census(self, collection: CollectionMap, without: Sequence[bytes] = ()) -> dict[str, FieldCount]:
+        """By path, without these keys; two aggregations a level of nesting."""
         name = collection.collection
         with driver_errors(f"counting the fields of `{name}`", privilege=f"find on {name}"):
-            return await census.census(self._database[name], collection)
+            return await census.census(self._database[name], collection, without)
 
     async def now(self) -> bytes:
         """The primary's last operation: a majority read after it waits until the majority has it."""

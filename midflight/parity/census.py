@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from midflight.parity.ports import CensusSide, Side
+from midflight.parity.ports import CensusSide, QuarantineSide, Side
 from midflight.parity.records import FieldCensus
 from midflight.parity.work import Work
 from midflight.records import FieldCount
@@ -56,7 +56,10 @@ def _differing(fields: Sequence[FieldCensus]) -> list[FieldCensus]:
 async def _count(work: Work, entity: str) -> list[FieldCensus]:
     assert isinstance(work.source, CensusSide)
     assert isinstance(work.target, CensusSide)
-    source, target = await asyncio.gather(work.source.census(entity), work.target.census(entity))
+    # What the target cannot hold is accounted for by a gate of its own.
+    without = await work.target.quarantined(entity) if isinstance(work.target, QuarantineSide) else ()
+    ours = work.source.census(entity, without=without) if without else work.source.census(entity)
+    source, target = await asyncio.gather(ours, work.target.census(entity))
     return [_both(entity, path, source, target) for path in sorted(source.keys() | target.keys())]
 
 

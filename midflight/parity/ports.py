@@ -93,8 +93,19 @@ class TokenSide(Protocol):
 class CensusSide(Protocol):
     """Counts its fields where the data is."""
 
-    async def census(self, entity: str) -> Mapping[str, FieldCount]:
-        """By path (elements of arrays and maps as `*`): how often each field is there, null, of which type."""
+    async def census(self, entity: str, *, without: Sequence[bytes] = ()) -> Mapping[str, FieldCount]:
+        """By path (elements of arrays and maps as `*`): how often each field is there, null, of which type.
+
+        `without` are keys that do not count. A side whose counterpart is no QuarantineSide is never given any.
+        """
+
+
+@runtime_checkable
+class QuarantineSide(Protocol):
+    """Knows which keys it cannot hold."""
+
+    async def quarantined(self, entity: str) -> list[bytes]:
+        """Keys that this side cannot hold, and so must not be expected to count."""
 
 
 class Barrier(Protocol):

@@ -28,6 +28,8 @@ from midflight.records import FieldCount, Finding, KeyRange, RowSpan
 from midflight.sync import Bridge
 from midflight.waiting import LOOK_EVERY_SECONDS, drained
 
+QUARANTINED_AT_MOST = 100_000
+"""No query takes more keys than that; a domain with as many entries has other troubles."""
 _READING = ("source reachable", "source authenticated", "collection ", "privilege find")
 
 
@@ -84,9 +86,9 @@ class SourceSide:
         """By the hash of the keys; walks over all of them."""
         return await self._source.reader.sample_keys(entity, size, seed)
 
-    async def census(self, entity: str) -> dict[str, FieldCount]:
+    async def census(self, entity: str, *, without: Sequence[bytes] = ()) -> dict[str, FieldCount]:
         """Counted by the server."""
-        return await self._source.reader.census(self._plan.collection(entity))
+        return await self._source.reader.census(self._plan.collection(entity), without)
 
     async def structure(self) -> list[Finding]:
         """What `prepare` finds of the source, as far as it matters to whoever only reads."""
@@ -173,8 +175,15 @@ class TargetSide:
         """A token no smaller than that of any guard that can be read now."""
         return await self._target.rows.last_token(self._plan.domain)
 
-    async def census(self, entity: str) -> dict[str, FieldCount]:
-        """Counted by the server."""
+    async def quarantined(self, entity: str) -> list[bytes]:
+        """Waived or not; without late writes, whose keys have rows."""
+        entries = await self._target.ledger.quarantined(
+            self._plan.domain, collection=entity, only_open=False, at_most=QUARANTINED_AT_MOST
+        )
+        return list({entry.key for entry in entries if entry.path != "tripwire"})
+
+    async def census(self, entity: str, *, without: Sequence[bytes] = ()) -> dict[str, FieldCount]:  # noqa: ARG002
+        """Counted by the server. What it cannot hold it does not count: the source has no quarantine."""
         return await self._target.rows.census(self._schema, self._plan.collection(entity))
 
     async def structure(self) -> list[Finding]:

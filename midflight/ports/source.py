@@ -62,8 +62,8 @@ class SourceReader(Protocol):
     async def sample_keys(self, collection: str, size: int, seed: int) -> list[bytes]:
         """`size` keys, each with the same chance, the same ones for the same seed; reads every key."""
 
-    async def census(self, collection: CollectionMap) -> dict[str, FieldCount]:
-        """By path: how often each field is there, null, of which BSON type, counted by the server.
+    async def census(self, collection: CollectionMap, without: Sequence[bytes] = ()) -> dict[str, FieldCount]:
+        """By path: how often each field is there, null, of which BSON type, counted by the server without these keys.
 
         Fields that a transform gives back are left out; fields that the plan does not name are counted where they are
         top-level.
