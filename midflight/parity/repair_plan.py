@@ -190,9 +190,10 @@ def _plan_deletes(
     total = sum(map(len, extra.values()))
     for entity, of_one in extra.items():
         keys = sum(count.compared for count in counts if count.entity == entity)
-        allowed = min(ceil(rules.deletes_rate * keys), rules.deletes_at_most)
+        allowed = ceil(rules.deletes_rate * keys)
         if len(of_one) > allowed or total > rules.deletes_at_most:
-            reason = f"it would delete {total} keys, {len(of_one)} of them of this entity, which allows {allowed}"
+            of_all = f"it would delete {total} keys (at most {rules.deletes_at_most})"
+            reason = f"{of_all}, {len(of_one)} of them of this entity (at most {allowed})"
             next_step = "look at some of them with `explain`; raise deletes_at_most or deletes_rate if they must go"
             draft.refuse(entity, of_one, reason, next_step)
         else:

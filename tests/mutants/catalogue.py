@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.gateways import GATEWAYS
 from tests.mutants.handovers import HANDOVERS
+from tests.mutants.parity import PARITY
 from tests.mutants.run import Edit, Mutant
 
 OVER = "tests/fault/test_handover_over.py"
@@ -154,4 +155,5 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *GATEWAYS,
     *HANDOVERS,
+    *PARITY,
 )

@@ -1,0 +1,72 @@
+"""Rules of parity: what is settled, what a repair refuses, each removed once."""
+
+from __future__ import annotations
+
+from tests.mutants.run import Edit, Mutant
+
+DECIDE = "midflight/parity/decide.py"
+CAUSES = "midflight/parity/causes.py"
+PLAN = "midflight/parity/repair_plan.py"
+LOOKS = "tests/unit/parity/test_decide.py"
+MODEL = "tests/unit/parity/test_decide_model.py"
+GROUPS = "tests/unit/parity/test_causes.py"
+PLANNED = "tests/unit/parity/test_repair_plan.py"
+REPAIRED = "tests/integration/parity/test_repair.py"
+
+PARITY: tuple[Mutant, ...] = (
+    Mutant(
+        "two looks before the barrier",
+        (Edit(DECIDE, "LOOKS_BEFORE_BARRIER = 2", "LOOKS_BEFORE_BARRIER = 1"),),
+        (f"{MODEL}::test_a_mere_lag_is_never_settled", LOOKS),
+    ),
+    Mutant(
+        "no suspect is settled without a barrier",
+        (Edit(DECIDE, "(barrier_passed and known.rounds >=", "(known.rounds >="),),
+        (f"{MODEL}::test_a_mere_lag_is_never_settled", LOOKS),
+    ),
+    Mutant(
+        "a new token begins the looks anew",
+        (Edit(DECIDE, "mismatch.target_version, mismatch.token", "mismatch.target_version"),),
+        (f"{MODEL}::test_a_mere_lag_is_never_settled", LOOKS),
+    ),
+    Mutant(
+        "a new version of the source begins the looks anew",
+        (Edit(DECIDE, "return absent, mismatch.source_version, ", "return absent, "),),
+        (f"{LOOKS}::test_a_change_on_either_side_begins_anew",),
+    ),
+    Mutant(
+        "rows that should hold this very image are settled at once",
+        (Edit(DECIDE, "return same_image or target.faithful is False", "return target.faithful is False"),),
+        (f"{LOOKS}::test_a_difference_is_settled_at_once_where_the_target_holds_the_very_image_of_the_source",),
+    ),
+    Mutant(
+        "rows that are not what was applied are settled at once",
+        (Edit(DECIDE, "return same_image or target.faithful is False", "return same_image"),),
+        (f"{LOOKS}::test_a_difference_is_settled_at_once_where_the_rows_are_not_what_was_applied",),
+    ),
+    Mutant(
+        "a tail that stopped is no mapping bug",
+        (Edit(CAUSES, " and mismatch.cause not in _LATE", ""),),
+        (f"{GROUPS}::test_a_tail_that_stopped_is_no_mapping_bug",),
+    ),
+    Mutant(
+        "a mapping bug is not repaired",
+        (Edit(PLAN, "lambda one: one.cause is Cause.MAPPING_BUG", "lambda one: False"),),
+        (f"{PLANNED}::test_a_mapping_bug_is_refused_and_the_field_is_named",),
+    ),
+    Mutant(
+        "deletes have a cap",
+        (Edit(PLAN, "len(of_one) > allowed or total > rules.deletes_at_most", "not of_one"),),
+        (f"{PLANNED}::test_deletes_over_the_cap_are_refused_and_the_rest_goes_on",),
+    ),
+    Mutant(
+        "a repair is a dry run unless it is told otherwise",
+        (Edit("midflight/parity/repair.py", "    if not execute:\n", "    if person == '':\n"),),
+        (f"{REPAIRED}::test_a_repair_is_a_dry_run_unless_it_is_told_otherwise",),
+    ),
+    Mutant(
+        "a repair removes rows that have no guard",
+        (Edit("midflight/postgres/statements.py", " and %(path)s <> 'repair'", ""),),
+        (f"{REPAIRED}::test_rows_without_a_guard_are_mended_at_once_whether_they_should_go_or_change",),
+    ),
+)
