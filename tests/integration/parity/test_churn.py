@@ -8,45 +8,20 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
-from midflight.parity.harness import Parity
 from midflight.parity.policy import Policy
 from midflight.parity.ports import RunStore
 from midflight.parity.records import Mismatch, State, Verdict
-from midflight.parity.rules import Rules
-from midflight.parity.sides import DrainBarrier, SourceSide, TargetSide
-from midflight.postgres.connection import open_runs
 from tests.fixtures.rig import Rig
 from tests.integration.parity.churn_kit import HOT, under_load
+from tests.integration.parity.parity_kit import opened
 
 PASSES = int(os.environ.get("MIDFLIGHT_TEST_CHURN_PASSES", "5"))
 RATE = float(os.environ.get("MIDFLIGHT_TEST_CHURN_RATE", "200"))
 LAG_SECONDS = float(os.environ.get("MIDFLIGHT_TEST_CHURN_LAG", "3"))
 POLICY = Policy(batch_size=300, range_size=1_000, parallel=2, barrier_seconds=60)
-
-
-@asynccontextmanager
-async def opened(rig: Rig) -> AsyncIterator[tuple[Parity, RunStore]]:
-    """Parity of the rig's stores, on connections of its own."""
-    plan = rig.plan
-    async with rig.bridge() as bridge, open_runs(rig.postgres_dsn) as store:
-        yield (
-            Parity(
-                SourceSide(bridge.source, plan),
-                TargetSide(bridge.target, plan),
-                DrainBarrier(bridge),
-                store,
-                {"orders": Rules.of(plan, "orders")},
-                domain=plan.domain,
-                entities=["orders"],
-                policy=POLICY,
-            ),
-            store,
-        )
 
 
 async def mismatches(store: RunStore, domain: str, run: str) -> list[Mismatch]:
@@ -58,7 +33,7 @@ async def mismatches(store: RunStore, domain: str, run: str) -> list[Mismatch]:
 async def test_beside_churn_nothing_false_is_settled_and_nothing_real_is_missed(prepared: Rig) -> None:
     domain, states = prepared.plan.domain, Counter[str]()
     load = under_load(prepared, per_second=RATE, lag_seconds=LAG_SECONDS, seed=7)
-    async with opened(prepared) as (parity, store), load as shop:
+    async with opened(prepared, POLICY) as (parity, store), load as shop:
         await shop.warm()
         began = time.monotonic()
         for number in range(PASSES):

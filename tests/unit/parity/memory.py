@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from midflight.errors import RunUnknown, Superseded
+from midflight.parity.ports import RunStore
 from midflight.parity.records import DELETED, Entry, Mismatch, RunRecord
 from midflight.records import KeyRange, ParityProgress
 
@@ -240,8 +241,9 @@ class Killed(BaseException):
 class Killer:
     """A store of runs in front of which the process dies: just before its n-th commit, or just after it."""
 
-    def __init__(self, store: MemoryRuns, number: int, *, committed: bool) -> None:
+    def __init__(self, store: RunStore, number: int, *, committed: bool) -> None:
         self._store, self._left, self._committed = store, number, committed
+        self.commits = 0
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._store, name)
@@ -250,6 +252,7 @@ class Killer:
     def _dying(self, call: Callable[..., Any]) -> Callable[..., Any]:
         async def dies(*arguments: Any, **named: Any) -> Any:
             self._left -= 1
+            self.commits += 1
             if self._left < 0 or (self._left == 0 and not self._committed):
                 raise Killed
             answer = await call(*arguments, **named)
