@@ -53,11 +53,27 @@ class BenchServers:
 @contextmanager
 def running(state_dir: Path, documents: int) -> Iterator[BenchServers]:
     """Both servers until the end of the block; then their data is gone."""
+    with _supervised(state_dir) as supervisor:
+        yield _start(supervisor, state_dir, documents)
+
+
+@contextmanager
+def postgres_alone(state_dir: Path) -> Iterator[BenchServers]:
+    """PostgreSQL until the end of the block; there is no source."""
+    with _supervised(state_dir) as supervisor:
+        port = Ports().filled().postgres
+        target = supervisor.launch(postgres.service(port, state_dir, ephemeral=False))
+        target.wait_ready()
+        yield BenchServers("", port, {"target": target.pid})
+
+
+@contextmanager
+def _supervised(state_dir: Path) -> Iterator[Supervisor]:
     state_dir.mkdir(parents=True, exist_ok=True)
     supervisor = Supervisor(state_dir)
     try:
         postgres.forget(state_dir)  # a killed predecessor had no time to
-        yield _start(supervisor, state_dir, documents)
+        yield supervisor
     finally:
         supervisor.stop_services()
         postgres.forget(state_dir)
