@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from midflight.parity.causes import by_group
 from midflight.parity.normal import MISSING
-from midflight.parity.ranges import SAMPLE, TARGET_WALK, to_walk
+from midflight.parity.ranges import TARGET_WALK, sampled, to_walk
 from midflight.parity.records import EntityCounts, FieldCensus, Kind, Mismatch, State
 from midflight.parity.suspects import pages_of
 from midflight.parity.tally import Tally, type_name
@@ -44,7 +44,7 @@ class Sum:
     @property
     def sampled(self) -> bool:
         """Whether only a sample was looked at."""
-        return any(place.keys == SAMPLE for place in self.places)
+        return sampled(self.places)
 
     def counts(self) -> EntityCounts:
         """As they are kept."""

@@ -7,7 +7,7 @@ again under its name, and comes to what it would have come to.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Literal
 
@@ -23,7 +23,7 @@ from midflight.parity.levels import COMPARING, LEVELS
 from midflight.parity.pace import Listener, Meter, Pace
 from midflight.parity.policy import DEFAULT, Policy
 from midflight.parity.ports import Barrier, RunStore, Side
-from midflight.parity.ranges import SAMPLE, to_walk, walk
+from midflight.parity.ranges import SAMPLE, sampled, size_of_sample, to_walk, walk
 from midflight.parity.records import FieldCensus, Level, LevelOutcome, RunRecord
 from midflight.parity.rules import Rules
 from midflight.parity.suspects import settle
@@ -61,24 +61,12 @@ class Parity:
         `frozen`: nobody writes to the source, and the target has everything; then every difference is settled at once.
         A run that could not decide because the target did not follow in time comes back without an end: begin it again.
         """
-        record = await self._begin(run, mode, levels)
+        record = await self.begin(run, mode, levels)
         if record.finished_at is not None:
             return record
-        work = self.at_work(run, frozen=frozen, census="census" in levels, base=await self._base(record))
-        outcomes: list[LevelOutcome] = []
-        if "structure" in levels:
-            outcomes.append(await level.structure(self.source, self.target))
-        decided, sums = True, list[Sum]()
-        if self._compares(levels):
-            await self._walk(work)
-            decided = await settle(work)
-            await group_causes(work, sums := await sum_up(work, self.entities))
-        outcomes += self._compared(work, levels, sums)
-        fields = await self._census(work, sums, outcomes) if "census" in levels else []
-        if "invariants" in levels:
-            outcomes.append(await check_invariants(work, self.invariants))
-        ordered = tuple(sorted(outcomes, key=lambda outcome: LEVELS.index(outcome.level)))
-        return await self._finish(replace(record, levels=ordered, census=tuple(fields)), sums, decided)
+        work = await self.work_on(record, levels, frozen=frozen)
+        await self._walk(work)
+        return await self.conclude(record, work, levels, decided=await settle(work))
 
     async def explain(self, entity: str, key: bytes) -> Explanation:
         """Look closely at one key. It may wait for the target to follow."""
@@ -102,15 +90,52 @@ class Parity:
             meter=Meter(run, self.listener),
         )
 
-    # --- the steps of a run -----------------------------------------------------------------------------------------
+    # --- the steps of a run, for whoever does them apart, with `ranges.walk` and `suspects.settle` --------------------
 
-    async def _begin(self, run: str, mode: Mode, levels: Iterable[Level]) -> RunRecord:
+    async def begin(self, run: str, mode: Mode, levels: Iterable[Level]) -> RunRecord:
+        """Record the run and cut its ranges; a known run is returned as it stands."""
         try:
             return await self.store.record(self.domain, run)
         except RunUnknown:
             record = RunRecord(self.domain, run, mode, utc_now(), None, self.plan_fingerprint)
             await self.store.begin(record, await self._ranges(levels))
             return await self.store.record(self.domain, run)
+
+    async def work_on(self, record: RunRecord, levels: Iterable[Level], *, frozen: bool) -> Work:
+        """What the steps of this run work with."""
+        return self.at_work(record.run, frozen=frozen, census="census" in levels, base=await self._base(record))
+
+    async def places(self, run: str) -> list[tuple[str, ParityProgress]]:
+        """The ranges that the run walks, by entity, as they stand."""
+        return [
+            (entity, place)
+            for entity in self.entities
+            for place in to_walk(await self.store.progress(self.domain, run, entity))
+        ]
+
+    async def conclude(
+        self, record: RunRecord, work: Work, levels: Iterable[Level], *, decided: bool = True
+    ) -> RunRecord:
+        """Judge every level, and close the run if all was walked and decided."""
+        asked = frozenset(levels)
+        sums = await sum_up(work, self.entities) if self._compares(asked) else []
+        await group_causes(work, sums)
+        outcomes = self._compared(work, asked, sums)
+        fields = await self._census(work, sums, outcomes) if "census" in asked else []
+        if "structure" in asked:
+            outcomes.append(await level.structure(self.source, self.target))
+        if "invariants" in asked:
+            outcomes.append(await check_invariants(work, self.invariants))
+        ordered = tuple(sorted(outcomes, key=lambda outcome: LEVELS.index(outcome.level)))
+        counts = tuple(one.counts() for one in sums)
+        concluded = replace(record, levels=ordered, entities=counts, census=tuple(fields))
+        if not decided or not all(one.done for one in sums):
+            return concluded
+        finished = replace(concluded, finished_at=utc_now())
+        await self.store.finish(finished)
+        return finished
+
+    # --- how it does them -------------------------------------------------------------------------------------------
 
     async def _ranges(self, levels: Iterable[Level]) -> dict[str, list[KeyRange]]:
         """By entity; first the walk over the target's keys. Where the whole is compared, no sample is needed."""
@@ -141,31 +166,40 @@ class Parity:
             async with free:
                 await walk(work, entity, place)
 
+        places = await self.places(work.run)
+        await self._expect(work, places)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for entity in self.entities:
-                    for place in await self._places(work, entity):
-                        tasks.create_task(one(entity, place))
+                for entity, place in places:
+                    tasks.create_task(one(entity, place))
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
 
-    async def _places(self, work: Work, entity: str) -> list[ParityProgress]:
-        places = to_walk(await self.store.progress(self.domain, work.run, entity))
-        walks = min(len(places), 2)
-        work.meter.expect(walks * await self.source.count(entity), sum(place.compared for place in places))
-        return places
+    async def _expect(self, work: Work, places: Iterable[tuple[str, ParityProgress]]) -> None:
+        """Tell the meter what is to come: the source's keys, or the sample, and the target's keys."""
+        of_entity: dict[str, list[ParityProgress]] = {}
+        for entity, place in places:
+            of_entity.setdefault(entity, []).append(place)
+        for entity, of_one in of_entity.items():
+            keys = await self.source.count(entity)
+            about = (
+                min(keys, size_of_sample(self.policy)) if sampled(of_one) else keys + await self.target.count(entity)
+            )
+            work.meter.expect(about, sum(place.compared for place in of_one))
 
     def _compares(self, levels: Iterable[Level]) -> bool:
         """Whether keys are compared at all."""
         asked = frozenset(levels)
         return bool(asked & COMPARING) or ("census" in asked and not can_count(self.source, self.target))
 
-    def _compared(self, work: Work, levels: Iterable[Level], sums: Sequence[Sum]) -> Iterator[LevelOutcome]:
+    def _compared(self, work: Work, levels: frozenset[Level], sums: Sequence[Sum]) -> list[LevelOutcome]:
+        outcomes = []
         if "sample" in levels:
-            yield level.sample(work, sums)
+            outcomes.append(level.sample(work, sums))
         if "full" in levels:
             full = level.full(work, sums, self._ground)
-            yield replace(full, details={**full.details, **self.details})
+            outcomes.append(replace(full, details={**full.details, **self.details}))
+        return outcomes
 
     async def _census(self, work: Work, sums: Sequence[Sum], outcomes: list[LevelOutcome]) -> list[FieldCensus]:
         """Add its outcome, and give its fields."""
@@ -176,11 +210,3 @@ class Parity:
             fields, settled = await count_fields(work, self.entities)
             outcomes.append(level.counted_census(fields, settled))
         return fields
-
-    async def _finish(self, record: RunRecord, sums: Sequence[Sum], decided: bool) -> RunRecord:
-        counted = replace(record, entities=tuple(one.counts() for one in sums))
-        if not decided or not all(one.done for one in sums):
-            return counted
-        finished = replace(counted, finished_at=utc_now())
-        await self.store.finish(finished)
-        return finished

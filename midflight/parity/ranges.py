@@ -7,13 +7,14 @@ source, or the sample.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TypeVar
 
 from midflight.parity.look import differing, judge
+from midflight.parity.policy import Policy
 from midflight.parity.ports import PresenceSide, TokenSide, VersionSide
 from midflight.parity.records import Entry
 from midflight.parity.statistics import sample_size
@@ -43,8 +44,18 @@ Blocks = AsyncGenerator[Block, None]
 
 def to_walk(places: Sequence[ParityProgress]) -> list[ParityProgress]:
     """The ranges that a run walks. A sample has no walk over the target's keys: those would be all of them."""
-    sampled = any(place.keys == SAMPLE for place in places)
-    return [place for place in places if not (sampled and place.number == TARGET_WALK)]
+    only_sampled = sampled(places)
+    return [place for place in places if not (only_sampled and place.number == TARGET_WALK)]
+
+
+def sampled(places: Iterable[ParityProgress]) -> bool:
+    """Whether these are the ranges of a run that only samples."""
+    return any(place.keys == SAMPLE for place in places)
+
+
+def size_of_sample(policy: Policy) -> int:
+    """How many keys of an entity a sample takes."""
+    return sample_size(policy.sample_rate, policy.sample_confidence)
 
 
 async def walk(work: Work, entity: str, place: ParityProgress) -> None:
@@ -113,8 +124,7 @@ async def _of_versions(work: Work, entity: str, place: ParityProgress) -> Blocks
 
 
 async def _of_sample(work: Work, entity: str, place: ParityProgress) -> Blocks:
-    size = sample_size(work.policy.sample_rate, work.policy.sample_confidence)
-    keys = sorted(await work.source.sample(entity, size, seed_of(work.run)))
+    keys = sorted(await work.source.sample(entity, size_of_sample(work.policy), seed_of(work.run)))
     left = keys if place.cursor is None else [key for key in keys if key > place.cursor]
     for start in range(0, len(left), work.policy.batch_size):
         part, tally = left[start : start + work.policy.batch_size], Tally()

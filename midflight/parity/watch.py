@@ -1,7 +1,9 @@
 """What a watch run may skip: keys that an earlier run saw equal, and that nobody has written since.
 
 Trusted are the guards: a key whose source still has the version that the guard names, under a token that is not newer
-than the earlier run, is not read again. What somebody else did to its rows meanwhile goes unseen; a gate run sees it.
+than the earlier run, is not read again. Unseen, until the next gate run, stay two things: what somebody else did to
+the rows of such a key meanwhile, and an apply that drew its token before the earlier run and came in after that run had
+looked (a process that was stopped in between).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from midflight.parity.policy import Policy
 from midflight.parity.ranges import walk
 from midflight.parity.records import QUARANTINED, Cause, Kind, Level, Mismatch, RunRecord, State, Verdict
 from midflight.parity.rules import Rules
+from midflight.parity.suspects import settle
 from midflight.records import FieldCount, Finding
 from tests.unit.parity.memory import Killed, Killer, MemoryRuns, MemorySide, Shop
 
@@ -521,6 +522,21 @@ async def test_a_census_that_differs_only_while_the_target_is_late_is_counted_ag
     record = await tool.run("r1", levels=("census",))
     assert record.verdict is Verdict.PASS
     assert record.census[0].target_present == KEYS + 1
+
+
+async def test_the_steps_of_a_run_can_be_done_apart_and_come_to_the_same() -> None:
+    """As a workflow does them: each in a process of its own, ranges in any order."""
+    expected, whole = await uninterrupted()
+    shop, store = damaged(), MemoryRuns()
+    record = await parity(shop, store, rules=RULES).begin("r1", "gate", LEVELS)
+    for entity, place in reversed(await parity(shop, store, rules=RULES).places("r1")):
+        tool = parity(shop, store, rules=RULES)
+        await walk(await tool.work_on(record, LEVELS, frozen=False), entity, place)
+    tool = parity(shop, store, rules=RULES)
+    work = await tool.work_on(record, LEVELS, frozen=False)
+    decided = await settle(work)
+    assert plain(await tool.conclude(record, work, LEVELS, decided=decided)) == plain(expected)
+    assert kept(store) == kept(whole)
 
 
 # --- pace, progress, explain ----------------------------------------------------------------------------------------
