@@ -9,6 +9,7 @@ import pytest
 
 from midflight.core.keys import key_bytes
 from midflight.core.mapping import mapper_for
+from midflight.core.plan import Invariant
 from midflight.parity.harness import Parity
 from midflight.parity.levels import LEVELS
 from midflight.parity.policy import Policy
@@ -120,6 +121,27 @@ async def test_every_level_of_an_untouched_copy_passes(prepared: Rig) -> None:
         assert counted.verdict is Verdict.PASS, counted.levels
         sampled = await parity.run("sampled", levels=("sample",))
         assert sampled.verdict is Verdict.PASS, sampled.levels
+
+
+async def test_an_invariant_is_checked_on_both_servers_and_names_the_labels_that_break_it(prepared: Rig) -> None:
+    await damaged(prepared)
+    versions = Invariant(
+        name="versions",
+        collection="orders",
+        source=({"$group": {"_id": "$customer", "value": {"$sum": "$version"}}},),
+        target="select customer, sum(version) from orders where customer is not null group by customer",
+    )
+    orphans = Invariant(
+        name="orphans",
+        target="select order_id, position from order_lines where order_id not in (select id from orders)",
+    )
+    async with opened(prepared, POLICY) as (parity, _):
+        parity = replace(parity, barrier=Followed(), invariants=(versions, orphans))
+        record = await parity.run("invariants", levels=("invariants",))
+    (outcome,) = record.levels
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.details["versions"]["labels"] == ["customer-3", "customer-7"]
+    assert outcome.details["orphans"]["broken"] == 0
 
 
 async def _settled(parity: Parity, store: RunStore, run: str) -> dict[bytes, Cause]:
