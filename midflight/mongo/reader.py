@@ -12,7 +12,6 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from midflight.core.documents import key_of, split
-from midflight.core.keys import key_bytes
 from midflight.core.plan import CollectionMap
 from midflight.errors import PlanError
 from midflight.mongo import census, inspect, ranges
@@ -135,6 +134,6 @@ class MongoReader:
 async def _found(collection: AsyncCollection[dict[str, Any]], keys: Sequence[bytes]) -> set[bytes]:
     found: set[bytes] = set()
     for query in key_filters(keys):
-        cursor = collection.find(query, {"_id": 1}, batch_size=KEYS_A_QUERY)
-        found.update([key_bytes(document["_id"]) async for document in cursor])
+        async for block in raw(collection.find_raw_batches(query, {"_id": 1}, batch_size=KEYS_A_QUERY)):
+            found.update(map(key_of, split(block)))
     return found
