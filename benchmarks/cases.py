@@ -40,7 +40,7 @@ from midflight.sync import map_block
 
 PLAN_FILE = Path(__file__).with_name("plan.yaml")
 DECODE, BACKFILL, COPY_ROWS, COPY_BYTES = "raw decode", "backfill", "COPY of rows", "COPY of bytes"
-_DATES_WITH_ZONE: CodecOptions[dict[str, object]] = CodecOptions(tz_aware=True)
+DATES_WITH_ZONE: CodecOptions[dict[str, object]] = CodecOptions(tz_aware=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ async def raw_decode(bench: Bench) -> None:
     documents = 0
     with bench.stopwatch.running(DECODE, bench.request.documents):
         async for block in bench.blocks():
-            documents += len(bson.decode_all(block, _DATES_WITH_ZONE))
+            documents += len(bson.decode_all(block, DATES_WITH_ZONE))
     bench.check(documents)
 
 

@@ -1,6 +1,7 @@
 """A read-only MongoDB server over documents in memory: it takes the source's own speed out of the measurement.
 
-It knows one collection, `find` over all of it in the order of `_id`, `getMore`, and the small talk of a driver.
+It knows one collection, `find` over all of it in the order of `_id` or by a list of `_id`s, whole or the `_id` alone,
+`getMore`, and the small talk of a driver.
 
     python -m benchmarks.replay --documents 300000 --seed 7 --port 27117
 """
@@ -13,6 +14,7 @@ import struct
 import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import accumulate, chain, count
 from typing import Any
 
@@ -28,6 +30,8 @@ _HEADER = struct.Struct("<iiii")
 _INT32 = struct.Struct("<i")
 _OP_REPLY, _OP_QUERY, _OP_MSG = 1, 2004, 2013
 _MORE_TO_COME = 2
+_OBJECT_ID = slice(9, 21)
+"""Where a document that begins with `_id` has its ObjectId."""
 _FIRST_BATCH = 101
 _REPLY_BYTES = 16 * 1024 * 1024
 _HELLO = {
@@ -49,15 +53,35 @@ def address(port: int) -> str:
     return f"mongodb://127.0.0.1:{port}/?directConnection=true"
 
 
+class View:
+    """Documents that one query gives, in order."""
+
+    def __init__(self, documents: Sequence[bytes], names: Sequence[bytes]) -> None:
+        self.size = len(documents)
+        self._documents = documents
+        self._names = names
+        self._ends = list(accumulate(map(len, documents), initial=0))
+
+    def end_of(self, start: int, most: int) -> int:
+        """Like the real server: a reply ends where the next document would not fit, and holds at least one."""
+        fits = bisect_right(self._ends, self._ends[start] + _REPLY_BYTES) - 1
+        return min(start + most, self.size, max(fits, start + 1))
+
+    def array(self, start: int, end: int) -> bytes:
+        """A BSON array of the documents from `start` on, before `end`."""
+        documents = self._documents[start:end]
+        return _document(b"".join(chain.from_iterable(zip(self._names, documents, strict=False))))
+
+
 class Replay:
     """Answers commands from documents in memory; many connections may ask at once."""
 
     def __init__(self, documents: Iterable[bytes]) -> None:
         self._documents = list(documents)
-        self._ends = list(accumulate(map(len, self._documents), initial=0))
         # The elements of a BSON array are named by their index: type byte, name, zero.
         self._names = [b"\x03%d\x00" % number for number in range(len(self._documents))]
-        self._cursors: dict[int, int] = {}
+        self._whole = View(self._documents, self._names)
+        self._cursors: dict[int, tuple[View, int]] = {}
         self._numbers = count(1)
 
     def answer(self, command: dict[str, Any]) -> bytes:
@@ -78,28 +102,47 @@ class Replay:
 
     def _read(self, name: str, command: dict[str, Any]) -> bytes:
         if name == "getMore":
-            start = self._cursors.pop(command["getMore"], None)
+            found = self._cursors.pop(command["getMore"], None)
             return (
-                bson.encode(_refusal("no such cursor")) if start is None else self._batch("nextBatch", start, command)
+                bson.encode(_refusal("no such cursor")) if found is None else self._batch("nextBatch", found, command)
             )
-        if command.get("filter") or {"min", "max", "skip", "limit"} & set(command):
-            return bson.encode(_refusal("the replay server reads its whole collection only"))
-        return self._batch("firstBatch", 0, command)
+        view = self._view(command)
+        if view is None or {"min", "max", "skip", "limit"} & set(command):
+            return bson.encode(_refusal("the replay server reads its whole collection only, or a list of keys"))
+        return self._batch("firstBatch", (view, 0), command)
 
-    def _batch(self, label: str, start: int, command: dict[str, Any]) -> bytes:
-        size = command.get("batchSize") or (_FIRST_BATCH if label == "firstBatch" else len(self._documents))
-        # Like the real server: a reply ends where the next document would not fit, and holds at least one.
-        fits = bisect_right(self._ends, self._ends[start] + _REPLY_BYTES) - 1
-        end = min(start + size, len(self._documents), max(fits, start + 1))
+    def _view(self, command: dict[str, Any]) -> View | None:
+        wanted, keys_only = command.get("filter") or {}, bool(command.get("projection"))
+        if not wanted:
+            return self._ids if keys_only else self._whole
+        if list(wanted) != ["_id"] or not isinstance(wanted["_id"], dict) or list(wanted["_id"]) != ["$in"]:
+            return None
+        places = sorted(self._places[key.binary] for key in wanted["_id"]["$in"] if key.binary in self._places)
+        found = [self._documents[place] for place in places]
+        return View([_id_alone(document) for document in found] if keys_only else found, self._names)
+
+    @cached_property
+    def _ids(self) -> View:
+        return View([_id_alone(document) for document in self._documents], self._names)
+
+    @cached_property
+    def _places(self) -> dict[bytes, int]:
+        return {document[_OBJECT_ID]: place for place, document in enumerate(self._documents)}
+
+    def _batch(self, label: str, found: tuple[View, int], command: dict[str, Any]) -> bytes:
+        view, start = found
+        size = command.get("batchSize") or (_FIRST_BATCH if label == "firstBatch" else view.size)
+        end = view.end_of(start, size)
         number = 0
-        if end < len(self._documents):
+        if end < view.size:
             number = next(self._numbers)
-            self._cursors[number] = end
-        return _cursor_reply(label, number, self._array(start, end))
+            self._cursors[number] = view, end
+        return _cursor_reply(label, number, view.array(start, end))
 
-    def _array(self, start: int, end: int) -> bytes:
-        documents: Sequence[bytes] = self._documents[start:end]
-        return _document(b"".join(chain.from_iterable(zip(self._names, documents, strict=False))))
+
+def _id_alone(document: bytes) -> bytes:
+    """Of a document that begins with an ObjectId as its `_id`: that field, of 17 bytes."""
+    return _document(document[4 : _OBJECT_ID.stop])
 
 
 def _cursor_reply(label: str, number: int, array: bytes) -> bytes:

@@ -43,6 +43,13 @@ class BenchServers:
             connection.execute("checkpoint")
         return postgres.address(self.port, name)
 
+    def copy_of(self, known: str, name: str) -> str:
+        """The DSN of a new database that holds what a known one does, to which nobody is connected."""
+        with psycopg.connect(postgres.address(self.port), autocommit=True) as connection:
+            names = sql.Identifier(name), sql.Identifier(known)
+            connection.execute(sql.SQL("create database {} template {}").format(*names))
+        return postgres.address(self.port, name)
+
     def target_settings(self) -> dict[str, str]:
         """The settings that decide what a commit costs."""
         with psycopg.connect(postgres.address(self.port)) as connection:

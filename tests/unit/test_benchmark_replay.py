@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import bson
 import pytest
+from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
@@ -59,6 +60,19 @@ def test_a_reply_stays_within_the_protocols_limit() -> None:
             blocks = raw_blocks(client, batch_size=9)
         server.shutdown()
     assert [len(bson.decode_all(block)) for block in blocks] == [4, 4, 1]
+
+
+def test_a_list_of_keys_finds_those_that_exist(client: MongoClient[dict[str, Any]]) -> None:
+    wanted = [bson.decode(document)["_id"] for document in DOCUMENTS[5:400:3]]
+    query = {"_id": {"$in": [ObjectId(), *wanted]}}
+    collection = client[DATABASE][COLLECTION]
+    assert list(collection.find(query, batch_size=50)) == [bson.decode(document) for document in DOCUMENTS[5:400:3]]
+    assert list(collection.find(query, {"_id": 1})) == [{"_id": key} for key in wanted]
+
+
+def test_keys_are_walked_without_their_documents(client: MongoClient[dict[str, Any]]) -> None:
+    found = client[DATABASE][COLLECTION].find({}, {"_id": 1}, batch_size=300)
+    assert list(found) == [{"_id": bson.decode(document)["_id"]} for document in DOCUMENTS]
 
 
 def test_the_count_is_known(client: MongoClient[dict[str, Any]]) -> None:

@@ -14,12 +14,15 @@ import pytest
 from psycopg import sql
 
 from midflight.errors import PlanError
+from midflight.parity.harness import Parity
 from midflight.parity.normal import NULL
+from midflight.parity.policy import Policy
 from midflight.parity.records import Cause, Entry, Kind, State, Verdict
 from midflight.parity.tables.run import TablesCompared, compare_tables
 from midflight.parity.tables.shapes import ROWS_A_BUCKET, Shape, agree, row_key_of
 from midflight.postgres.table_side import TableSide
 from midflight.records import KeyRange
+from tests.unit.parity.memory import MemoryRuns
 
 ROWS = 1_000
 """Enough for several buckets."""
@@ -426,3 +429,26 @@ def test_tables_of_different_shape_are_refused(key: str, kinds: dict[str, str], 
     one = Shape(("id",), {"id": "whole", "a": "text"}, 10, (1, 10), "18")
     with pytest.raises(PlanError, match=words):
         agree(one, replace(one, key=(key,), kinds=kinds))
+
+
+async def test_two_tables_are_compared_by_the_tool_that_compares_any_two_sides(
+    postgres_database: str, database: Any
+) -> None:
+    make(database, WIDE, ROW)
+    expected = plant(database, DIFFERENT)
+    store = MemoryRuns()
+    async with (
+        TableSide(postgres_database, "before", entity="rows") as source,
+        TableSide(postgres_database, "after", entity="rows") as target,
+    ):
+        policy = Policy(batch_size=100, range_size=300)
+        tool = Parity(source, target, NeverLate(), store, {}, domain="tables", entities=["rows"], policy=policy)
+        record = await tool.run("r1", levels=("full",), frozen=True)
+    assert record.verdict is Verdict.FAIL
+    mismatches = await store.mismatches("tables", "r1")
+    assert {row_key_of(one.key): [field.path for field in one.fields] for one in mismatches} == expected
+
+
+class NeverLate:
+    async def passed(self, within_seconds: float) -> bool:
+        return True
