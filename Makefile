@@ -9,7 +9,7 @@ COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/nul
   --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: demo soak test check bench bench-gateway lock clean
+.PHONY: demo soak test check bench bench-gateway bench-parity lock clean
 
 demo: $(READY)  ## a web application's domain moves under its traffic, then four more under a writer (KEEP=1 leaves all running)
 	@$(BIN)/python -m starter demo $(if $(KEEP),--keep)
@@ -31,6 +31,10 @@ bench: $(READY)  ## throughput of the backfill
 
 bench-gateway: $(READY)  ## what the application's library adds to a read and a write, in each stage
 	@$(BIN)/python -m benchmarks.gateway
+
+bench-parity: $(READY)  ## how fast two tables, and two stores, are compared
+	@$(BIN)/python -m benchmarks.parity_tables
+	@$(BIN)/python -m benchmarks.parity
 
 lock: $(READY)  ## write both lock files anew from pyproject.toml
 	@$(COMPILE) --all-extras -o requirements.lock pyproject.toml

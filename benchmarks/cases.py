@@ -103,7 +103,7 @@ async def backfill(bench: Bench) -> None:
         await target.ledger.put_partitions(ref.domain, name, [KeyRange()])
         (partition,) = await target.ledger.partitions(ref.domain, name)
     request = CopyPartition(ref=ref, collection=name, partition=partition.number, pacing=bench.plan.pacing)
-    with bench.stopwatch.running(BACKFILL, bench.request.documents), _profiled(bench.request.profile):
+    with bench.stopwatch.running(BACKFILL, bench.request.documents), profiled(bench.request.profile):
         copied = await ActivityEnvironment().run(BackfillActivities(bench.stores).copy_partition, request)
     bench.check(copied.written)
 
@@ -136,7 +136,7 @@ async def _mapped_batches(bench: Bench) -> list[list[Mapped]]:
 
 
 @contextmanager
-def _profiled(path: str) -> Iterator[None]:
+def profiled(path: str) -> Iterator[None]:
     """Write a profile of the body, everything of which then runs in one thread; nothing where there is no path."""
     if not path:
         yield

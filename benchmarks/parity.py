@@ -1,6 +1,6 @@
 """`make bench-parity`, second half: how fast documents are compared with rows, beside what nobody can do without.
 
-    python -m benchmarks.parity [--documents N] [--runs N]
+    python -m benchmarks.parity [--documents N] [--runs N] [--profile FILE]
 
 The limit is the time to read and decode every document, and then to COPY every row out, measured in the same run.
 Prints a table in Markdown. Exits 0 whatever the figures are.
@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from statistics import median
 
 import psycopg
@@ -59,7 +60,10 @@ def main() -> None:
                 for one in _run(running, case, different if case == DIFFERING else equal, chosen):
                     print(f"{one.case}: {one.documents_per_second:,.0f} documents/s", file=sys.stderr)
                     figures.setdefault(one.case, []).append(one)
-    _show(figures, chosen, load)
+        if chosen.profile:
+            _run(running, FULL, equal, chosen, profile=str(chosen.profile.resolve()))
+    if figures:
+        _show(figures, chosen, load)
 
 
 def _tamper(dsn: str) -> None:
@@ -69,7 +73,7 @@ def _tamper(dsn: str) -> None:
         connection.execute(TAMPER)
 
 
-def _run(running: BenchServers, case: str, dsn: str, chosen: argparse.Namespace) -> list[Measured]:
+def _run(running: BenchServers, case: str, dsn: str, chosen: argparse.Namespace, profile: str = "") -> list[Measured]:
     request = Request(
         case=case,
         uri=running.uri,
@@ -77,6 +81,7 @@ def _run(running: BenchServers, case: str, dsn: str, chosen: argparse.Namespace)
         documents=chosen.documents,
         batch_size=BATCH_SIZE,
         servers=running.pids,
+        profile=profile,
     )
     command = [sys.executable, "-m", "benchmarks.parity_cases", json.dumps(asdict(request))]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=servers.ROOT)
@@ -109,20 +114,35 @@ def _line(case: str, runs: Sequence[Measured], limit: float) -> str:
 
 
 def _goals(figures: Figures, speed: Mapping[str, float], limit: float) -> dict[str, bool]:
-    share, dearer, faster = speed[FULL] / limit, speed[FULL] / speed[DIFFERING], speed[WATCH] / speed[FULL]
+    """By the clock; beside it by CPU, client and PostgreSQL together, which others at work disturb less."""
+    cpu = {case: _cpu(runs) for case, runs in figures.items()}
+    share, share_cpu = speed[FULL] / limit, (cpu[DECODE] + cpu[COPY_OUT]) / cpu[FULL]
+    dearer, dearer_cpu = speed[FULL] / speed[DIFFERING], cpu[DIFFERING] / cpu[FULL]
+    faster, faster_cpu = speed[WATCH] / speed[FULL], cpu[FULL] / cpu[WATCH]
     peak = max(one.peak_mb for case in (FULL, DIFFERING, WATCH) for one in figures[case])
     return {
-        f"a full run has at least {LEAST_OF_LIMIT} of the limit's speed ({share:.2f})": share >= LEAST_OF_LIMIT,
-        f"0.01 % differences cost at most {MOST_FOR_DIFFERENCES} x ({dearer:.2f})": dearer <= MOST_FOR_DIFFERENCES,
-        f"a watch run is at least {LEAST_FOR_WATCH:g} x as fast ({faster:.1f})": faster >= LEAST_FOR_WATCH,
-        f"less than {MOST_MEMORY_MB} MB of memory ({peak:.0f})": peak < MOST_MEMORY_MB,
+        f"a full run has at least {LEAST_OF_LIMIT} of the limit's speed: {share:.2f}, by CPU {share_cpu:.2f}": (
+            share >= LEAST_OF_LIMIT
+        ),
+        f"0.01 % differences cost at most {MOST_FOR_DIFFERENCES} x: {dearer:.2f}, by CPU {dearer_cpu:.2f}": (
+            dearer <= MOST_FOR_DIFFERENCES
+        ),
+        f"a watch run is at least {LEAST_FOR_WATCH:g} x as fast: {faster:.1f}, by CPU {faster_cpu:.1f}": (
+            faster >= LEAST_FOR_WATCH
+        ),
+        f"less than {MOST_MEMORY_MB} MB of memory: {peak:.0f}": peak < MOST_MEMORY_MB,
     }
+
+
+def _cpu(runs: Sequence[Measured]) -> float:
+    return median((one.cpu["client"] + one.cpu["target"]) / one.documents for one in runs)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__.splitlines()[0])
     parser.add_argument("--documents", type=int, default=DOCUMENTS)
     parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--profile", type=Path, metavar="FILE", help="also write a profile of one more full run")
     return parser.parse_args()
 
 

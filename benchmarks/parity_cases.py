@@ -18,7 +18,7 @@ import bson
 import psycopg
 from psycopg import sql
 
-from benchmarks.cases import DATES_WITH_ZONE, Bench, Request, backfill
+from benchmarks.cases import DATES_WITH_ZONE, Bench, Request, backfill, profiled
 from benchmarks.parity_tables_reladiff import peak_mb
 from midflight import collector
 from midflight.core.documents import split
@@ -119,7 +119,7 @@ async def _run(bench: Bench, mode: Literal["gate", "watch"], case: str, expected
             policy=Policy(batch_size=bench.request.batch_size, range_size=sys.maxsize),
         )
         number = len(await store.history(bench.plan.domain, 1_000))
-        with bench.stopwatch.running(case, bench.request.documents):
+        with bench.stopwatch.running(case, bench.request.documents), profiled(bench.request.profile):
             record = await parity.run(f"{mode}-{number}", mode, ("full",), frozen=True)
     (counts,) = record.entities
     bench.check(counts.source)
