@@ -68,9 +68,9 @@ class NoTail:
     """
 
     def __init__(self, wait_seconds: float) -> None:
-        self._wait_seconds = wait_seconds
+        self.wait_seconds = wait_seconds
 
     async def passed(self, within_seconds: float) -> bool:
         """Wait as long as whatever keeps the stores alike may take, at most so long."""
-        await nap(min(self._wait_seconds, within_seconds))
-        return self._wait_seconds <= within_seconds
+        await nap(min(self.wait_seconds, within_seconds))
+        return self.wait_seconds <= within_seconds

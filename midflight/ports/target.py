@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from midflight.core.outcome import Applied, Batch, Row, Ticket
 from midflight.core.plan import CollectionMap, Plan
 from midflight.ports.ledger import Ledger, ParityStore, Registry, ReverseStore
-from midflight.records import FenceView, FieldCount, Finding, Guard, RowsAndGuards, RowSpan
+from midflight.records import FenceView, FieldCount, Finding, Guard, LastChange, RowsAndGuards, RowSpan
 
 
 class Door(Protocol):
@@ -95,6 +95,9 @@ class TargetRows(Protocol):
 
     async def guards_of(self, plan: Plan, collection: CollectionMap, keys: Sequence[bytes]) -> dict[bytes, Guard]:
         """The same guards without the rows."""
+
+    async def last_change(self, domain: str, collection: str, key: bytes) -> LastChange | None:
+        """What the door did last with this key; None where it never had it."""
 
     async def points(self, schema: str, query: str) -> list[tuple[Any, Any]]:
         """The rows of a query that may only read, with the schema as its search path. PlanError: not two columns."""

@@ -17,12 +17,17 @@ from midflight.postgres.adapt import array_of, staged_type
 from midflight.postgres.census import census_in
 from midflight.postgres.guards import guards_in
 from midflight.postgres.session import Connection, Session
-from midflight.records import FieldCount, Guard, RowsAndGuards, RowSpan
+from midflight.records import FieldCount, Guard, LastChange, RowsAndGuards, RowSpan
 
 _CHANGED = sql.SQL(
     "select g.key, g.token from midflight.guards g join midflight.collections c on c.id = g.collection_id"
     " where c.domain = %(domain)s and c.collection = %(collection)s and g.token >= %(token)s"
     " and (g.token > %(token)s or g.key > %(after)s) order by g.token, g.key limit %(at_most)s"
+)
+_LAST_CHANGE = sql.SQL(
+    "select g.applied_at, g.path, g.token, g.deleted, g.refused from midflight.guards g"
+    " join midflight.collections c on c.id = g.collection_id"
+    " where c.domain = %s and c.collection = %s and g.key = %s"
 )
 _QUARANTINED = sql.SQL(
     "select q.key from midflight.quarantine q join midflight.collections c on c.id = q.collection_id"
@@ -64,6 +69,11 @@ class PostgresRows:
         row_key = mapper_for(collection).row_key
         async with self._session.snapshot() as connection:
             return await guards_in(connection, plan, collection, keys, lambda: {key: row_key(key) for key in keys})
+
+    async def last_change(self, domain: str, collection: str, key: bytes) -> LastChange | None:
+        """What the door did last with this key; None where it never had it."""
+        row = await self._session.row(_LAST_CHANGE, (domain, collection, key))
+        return None if row is None else LastChange(*row)
 
     async def points(self, schema: str, query: str) -> list[tuple[Any, Any]]:
         """The rows of a query that may only read, with the schema as its search path. PlanError: not two columns."""

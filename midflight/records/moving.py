@@ -180,3 +180,14 @@ class FieldCount:
     def present(self) -> int:
         """How many have the field, null included."""
         return self.null + sum(self.types.values())
+
+
+@dataclass(frozen=True, slots=True)
+class LastChange:
+    """What the door did last with a key: `path` brought it. Later writes of others leave no trace here."""
+
+    at: datetime
+    path: str
+    token: int
+    deleted: bool
+    refused: bool
