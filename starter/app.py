@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from midflight import __version__
-from starter import application, fence, migrations, plan, quarantine, report, servers, settings, steer
+from starter import application, fence, migrations, parity, plan, quarantine, report, servers, settings, steer
 
 app = typer.Typer(
     name="midflight",
@@ -37,4 +37,5 @@ application.register(app)
 settings.register(app)
 app.add_typer(quarantine.app)
 app.add_typer(fence.app)
+app.add_typer(parity.app)
 app.add_typer(plan.app)

@@ -52,6 +52,7 @@ _CODES: tuple[tuple[type[errors.MidflightError], ExitCode], ...] = (
     (errors.PlanError, ExitCode.PLAN),
     (Refused, ExitCode.REFUSED),
     (errors.AuthorityMoved, ExitCode.REFUSED),
+    (errors.RunUnknown, ExitCode.REFUSED),
     (StateDirBusy, ExitCode.REFUSED),
     (UnknownDomain, ExitCode.UNKNOWN_DOMAIN),
     (errors.DomainUnknown, ExitCode.UNKNOWN_DOMAIN),

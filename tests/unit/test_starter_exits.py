@@ -22,6 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
         (errors.PlanError("x"), 3),
         (Refused("x"), 4),
         (errors.AuthorityMoved("x"), 4),
+        (errors.RunUnknown("x"), 4),
         (StateDirBusy("x"), 4),
         (UnknownDomain("x"), 5),
         (errors.DomainUnknown("x"), 5),
