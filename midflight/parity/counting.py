@@ -63,6 +63,7 @@ class Sum:
             repaired=self.states[State.REPAIRED],
             quarantined=self.total.quarantined,
             skipped=self.total.skipped,
+            unproven=self.total.unproven,
             by_rule=dict(self.total.by_rule),
         )
 

@@ -90,7 +90,8 @@ def full(work: Work, sums: Sequence[Sum], ground: str) -> LevelOutcome:
     known = [token for token in tokens if token is not None]
     token = {"token": min(known)} if known and len(known) == len(tokens) else {}
     base = {"base": work.base.run} if work.base is not None else {}
-    return replace(outcome, details={**outcome.details, "ground": ground, **token, **base})
+    exact = {"exact": work.policy.exact}
+    return replace(outcome, details={**outcome.details, "ground": ground, **exact, **token, **base})
 
 
 def _compared(sums: Sequence[Sum]) -> LevelOutcome:

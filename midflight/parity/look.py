@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from midflight.clock import utc_now
 from midflight.parity.compare import Compared, compare
 from midflight.parity.decide import decide, is_absent
+from midflight.parity.exact import gives_back, image_difference
 from midflight.parity.records import QUARANTINED, Entry, Mismatch, State
 from midflight.parity.rules import Rules
 from midflight.parity.tally import Tally
@@ -17,8 +18,13 @@ from midflight.parity.work import Work
 NOTHING = Compared()
 
 
-def differing(source: Iterable[Entry], target: Mapping[bytes, Entry], rules: Rules, tally: Tally) -> list[bytes]:
-    """The keys of these source entries that are not plainly equal; the others are counted by rule and drift."""
+def differing(
+    source: Iterable[Entry], target: Mapping[bytes, Entry], rules: Rules, tally: Tally, *, exact: bool = False
+) -> list[bytes]:
+    """The keys of these source entries that are not plainly equal; the others are counted by rule and drift.
+
+    `exact` also takes those for unlike whose rows do not give the source's bytes, unless a rule was needed.
+    """
     found = []
     for entry in source:
         other = target.get(entry.key)
@@ -26,9 +32,12 @@ def differing(source: Iterable[Entry], target: Mapping[bytes, Entry], rules: Rul
             found.append(entry.key)
             continue
         compared = compare(entry, other, rules)
-        if compared.differences:
+        given_back = gives_back(entry, other) if exact else None
+        if compared.differences or (given_back is False and not compared.by_rule):
             found.append(entry.key)
-        elif compared.by_rule or compared.type_drift:
+            continue
+        tally.unproven += given_back is None
+        if compared.by_rule or compared.type_drift:
             tally.note_equal(entry, other, compared.by_rule, compared.type_drift)
     return found
 
@@ -51,8 +60,8 @@ class Seen:
 async def look(work: Work, entity: str, keys: Sequence[bytes]) -> list[Seen]:
     """Both sides of these keys, closely: whether the rows are still what was applied is asked, too."""
     source, target = await asyncio.gather(work.source.fetch(entity, keys), work.target.fetch(entity, keys, deep=True))
-    rules = work.rules_of(entity)
-    return await asyncio.to_thread(_see, keys, source, target, rules)
+    rules, exact = work.rules_of(entity), work.policy.exact
+    return await asyncio.to_thread(lambda: [_seen(key, source.get(key), target.get(key), rules, exact) for key in keys])
 
 
 async def judge(work: Work, entity: str, keys: Sequence[bytes], tally: Tally) -> list[Mismatch]:
@@ -95,14 +104,11 @@ def open_states() -> tuple[State, ...]:
     return (State.SUSPECT, State.SETTLED, State.HOT)
 
 
-def _see(
-    keys: Sequence[bytes], source: Mapping[bytes, Entry], target: Mapping[bytes, Entry], rules: Rules
-) -> list[Seen]:
-    return [_seen(key, source.get(key), target.get(key), rules) for key in keys]
-
-
-def _seen(key: bytes, source: Entry | None, target: Entry | None, rules: Rules) -> Seen:
+def _seen(key: bytes, source: Entry | None, target: Entry | None, rules: Rules, exact: bool) -> Seen:
     seen = Seen(key, source, target, NOTHING)
     if source is None or target is None or is_absent(source) or is_absent(target) or seen.quarantined:
         return seen
-    return Seen(key, source, target, compare(source, target, rules))
+    compared = compare(source, target, rules)
+    if exact and not (compared.differences or compared.by_rule) and gives_back(source, target) is False:
+        compared = replace(compared, differences=(image_difference(source, target),))
+    return Seen(key, source, target, compared)

@@ -22,6 +22,8 @@ class Policy:
     rounds: int = 24
     """How often suspects are looked at again; whoever changed every time is hot."""
     suspects_at_once: int = 1_000
+    exact: bool = False
+    """Ask of every key, beside its fields, whether the target's rows give the source's very bytes."""
     sample_rate: float = 1e-3
     sample_confidence: float = 0.95
     """A sample is so large that without a mismatch fewer than `sample_rate` of the keys differ, at this confidence."""

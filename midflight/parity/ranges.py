@@ -105,7 +105,7 @@ async def _of_source(work: Work, entity: str, place: ParityProgress) -> Blocks:
     read = work.source.read(entity, place.keys, above=place.cursor, at_most=work.policy.batch_size)
     async with _closing(read) as blocks:
         async for entries in blocks:
-            target = await work.target.fetch(entity, [entry.key for entry in entries])
+            target = await work.target.fetch(entity, [entry.key for entry in entries], deep=work.policy.exact)
             tally = Tally()
             unlike = await asyncio.to_thread(_compare, work, entity, entries, target, tally)
             yield Block(entries[-1].key, len(entries), unlike, tally)
@@ -150,7 +150,8 @@ async def _unlike(work: Work, entity: str, keys: Sequence[bytes], tally: Tally) 
     """Those of the keys that are not plainly equal."""
     if not keys:
         return []
-    source, target = await asyncio.gather(work.source.fetch(entity, keys), work.target.fetch(entity, keys))
+    reads = work.source.fetch(entity, keys), work.target.fetch(entity, keys, deep=work.policy.exact)
+    source, target = await asyncio.gather(*reads)
     unlike = await asyncio.to_thread(_compare, work, entity, list(source.values()), target, tally)
     return unlike + [key for key in keys if key not in source]
 
@@ -160,7 +161,7 @@ def _compare(
 ) -> list[bytes]:
     if work.census:
         tally.take_census(entry for entry in source if _readable(entry) and _readable(target.get(entry.key)))
-    return differing(source, target, work.rules_of(entity), tally)
+    return differing(source, target, work.rules_of(entity), tally, exact=work.policy.exact)
 
 
 def _readable(entry: Entry | None) -> bool:

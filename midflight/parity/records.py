@@ -166,6 +166,8 @@ class EntityCounts:
     """Documents that the target cannot hold, accounted for by their own gate."""
     skipped: int = 0
     """Not compared again, because both sides still say what they said when they were equal (watch runs only)."""
+    unproven: int = 0
+    """Equal field by field, but not seen to give the source's very bytes: nobody asked, or nobody can tell."""
     by_rule: Mapping[str, int] = field(default_factory=dict)
     """Equal only by a declared rule (ignored field, tolerance): how often each rule was needed."""
 

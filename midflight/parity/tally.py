@@ -25,6 +25,7 @@ class Tally:
     def __init__(self) -> None:
         self.skipped = 0
         self.quarantined = 0
+        self.unproven = 0
         self.by_rule: Counter[str] = Counter()
         self.drift: Drift = Counter()
         self.fields: FieldTypes = Counter()
@@ -36,6 +37,7 @@ class Tally:
         """What `plain` made."""
         tally = cls()
         tally.skipped, tally.quarantined = plain.get("skipped", 0), plain.get("quarantined", 0)
+        tally.unproven = plain.get("unproven", 0)
         tally.by_rule.update(plain.get("by_rule", {}))
         tally.drift.update({(path, was, became): count for path, was, became, count in plain.get("drift", ())})
         for path, types in plain.get("fields", {}).items():
@@ -51,6 +53,7 @@ class Tally:
         parts = {
             "skipped": self.skipped,
             "quarantined": self.quarantined,
+            "unproven": self.unproven,
             "by_rule": dict(self.by_rule),
             "drift": [[*drift, count] for drift, count in self.drift.items()],
             "fields": fields,
@@ -62,6 +65,7 @@ class Tally:
         """Count what the other one counted as well; the older token counts."""
         self.skipped += other.skipped
         self.quarantined += other.quarantined
+        self.unproven += other.unproven
         self.by_rule.update(other.by_rule)
         self.drift.update(other.drift)
         self.fields.update(other.fields)
