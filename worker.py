@@ -16,7 +16,7 @@ from activities.interceptor import MidflightInterceptor
 from activities.registry import activities
 from midflight import collector, telemetry
 from midflight.errors import MidflightError
-from midflight.ports import Stores
+from midflight.parity.ports import ParityStores
 from midflight.settings import Settings
 from midflight.stores import ConfiguredStores
 from workflows.client import connect
@@ -25,7 +25,7 @@ from workflows.registry import WORKFLOWS, runner
 log = structlog.get_logger("midflight.worker")
 
 
-def build_worker(client: Client, settings: Settings, stores: Stores) -> Worker:
+def build_worker(client: Client, settings: Settings, stores: ParityStores) -> Worker:
     """A worker for everything, on the settings' task queue."""
     throttle = timedelta(seconds=settings.heartbeat_throttle_seconds)
     return Worker(

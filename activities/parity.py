@@ -1,195 +1,216 @@
-"""Parity: every document of the source against the document rebuilt from the target's rows, and every row's key back.
+"""Parity of a domain as activities: a range at a time, then the suspects, then the repair, then the verdicts.
 
-A range's place and its suspects commit together. A difference is only a suspect until the tail has passed it; what
-still differs then is repaired through the door, and what differs even after that is a settled mismatch.
+What is compared and decided is `midflight.parity`'s. A range's place and what was found on the way commit together, so
+that each of these may be stopped anywhere, and goes on from there.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from temporalio import activity
 
 from activities.opened import opened
 from activities.slices import Progress, beating, stop_if_worker_stops, until_paused
-from midflight.comparing import compare_block, compare_keys, extra_keys
+from midflight.contracts.base import DomainRef
 from midflight.contracts.parity import (
     BeginParity,
     Compared,
     CompareRange,
     FinishParity,
+    LevelView,
+    OpenRange,
     ParityBegun,
-    Recheck,
-    Rechecked,
+    ParityReport,
+    Repaired,
+    RepairSettled,
+    Settled,
+    SettleSuspects,
 )
-from midflight.core.documents import last_key
-from midflight.ports import Stores
-from midflight.records import KeyRange, ParityProgress, Suspect
-from midflight.sync import Bridge, sync_keys
-from midflight.waiting import drained
+from midflight.core import pacing as paced
+from midflight.core.plan import Pacing
+from midflight.errors import DrainTimeout
+from midflight.parity import pace
+from midflight.parity.counting import group_causes, sum_up
+from midflight.parity.domain import parity_of
+from midflight.parity.harness import Parity
+from midflight.parity.levels import LEVELS
+from midflight.parity.policy import Policy
+from midflight.parity.ports import ParityStores
+from midflight.parity.ranges import TARGET_WALK, walk
+from midflight.parity.records import Mismatch, RunRecord, State
+from midflight.parity.repair import plan_repair, range_counts, repair
+from midflight.parity.suspects import pages_of, settle
+from midflight.parity.work import Work
+from midflight.sync import Bridge
 
-TARGET_RANGE = 0
-"""The number of the pass over the target's own keys; the source's ranges count from 1."""
-SUSPECTS_AT_ONCE = 500
-LOOKS = 3
+BLOCK_AT_MOST = 2_000
+REPAIRED_AT_MOST = 100_000
+"""Where more differs for good than this, something is wrong that no repair of keys mends."""
+PAGE = 1_000
 
 
 class ParityActivities:
     """The activities of the parity check."""
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: ParityStores) -> None:
         self._stores = stores
 
     @activity.defn
     async def begin_parity(self, request: BeginParity) -> ParityBegun:
-        """Cut a collection into ranges for this run; a run that has begun keeps its ranges."""
-        async with beating(request.ref.domain, "cut into ranges"), opened(self._stores, request.ref) as work:
-            token = await work.target.rows.last_token(request.ref.domain)
-            parts = await work.source.reader.count(request.collection) // request.pacing.partition_size + 1
-            ranges = await work.source.reader.partitions(request.collection, parts)
-            begun = await work.target.parity.begin(
-                request.ref.domain, request.run, request.collection, [KeyRange(), *ranges]
-            )
-        return ParityBegun(open=tuple(p.number for p in begun if not p.done), token=token)
+        """Cut every collection into ranges for this run; a run that has begun keeps its ranges."""
+        domain, policy = request.ref.domain, _policy(request.pacing)
+        async with beating(domain, "cut into ranges"), self._run(request.ref, request.run, policy) as here:
+            token = await here.bridge.target.rows.last_token(domain)
+            await here.parity.begin(request.run, request.mode, LEVELS)
+            ranges = [
+                OpenRange(collection=entity, number=place.number)
+                for entity, place in await here.parity.places(request.run)
+                if not place.done
+            ]
+        return ParityBegun(open=tuple(ranges), token=token)
 
     @activity.defn
     async def compare_range(self, request: CompareRange) -> Compared:
         """Compare one range from its committed place; a pause returns what was done until then."""
-        tally = _Tally()
-        async with until_paused(), opened(self._stores, request.ref) as work:
-            place = await _place(work, request)
-            walk = _target_pass if request.number == TARGET_RANGE else _source_pass
-            if not place.done:
-                await walk(work, request, place, tally)
-            tally.done = True
-        return tally.compared()
+        counted, done = _Counted(request), False
+        policy = _policy(request.pacing, request.share)
+        async with until_paused(), self._run(request.ref, request.run, policy, counted.note) as here:
+            work = await here.work()
+            places = await work.store.progress(work.domain, work.run, request.collection)
+            await walk(work, request.collection, next(one for one in places if one.number == request.number))
+            done = True
+        return counted.compared(done)
 
     @activity.defn
-    async def recheck(self, request: Recheck) -> Rechecked:
-        """Look at the suspects again after the tail has passed them; repair those that still differ."""
-        looked = Rechecked()
-        async with until_paused(), opened(self._stores, request.ref) as work, beating(request.ref.domain, "recheck"):
-            looked = await _recheck(work, request)
-        return looked
+    async def settle_suspects(self, request: SettleSuspects) -> Settled:
+        """Decide about every suspect, and group what one bug of the mapping explains. DrainTimeout."""
+        domain, result = request.ref.domain, Settled()
+        policy = Policy(barrier_seconds=request.barrier_seconds, exact=True)
+        async with until_paused(), beating(domain, "settle"), self._run(request.ref, request.run, policy) as here:
+            work = await here.work()
+            if not await settle(work):
+                raise DrainTimeout(
+                    f"The tail of {domain} did not pass the suspects of parity run {request.run}.",
+                    next_step="See its lag in `status`; this is tried again.",
+                )
+            sums = await sum_up(work, here.parity.entities)
+            await group_causes(work, sums)
+            counts = [one.counts() for one in sums]
+            result = Settled(settled=sum(one.settled for one in counts), hot=sum(one.hot for one in counts), done=True)
+        return result
 
     @activity.defn
-    async def finish_parity(self, request: FinishParity) -> None:
-        """Close the run: its counts are the evidence now."""
-        domain = request.ref.domain
-        async with beating(domain, "close the run"), self._stores.target(request.ref.target_store) as target:
-            await target.parity.finish(domain, request.run)
+    async def repair_settled(self, request: RepairSettled) -> Repaired:
+        """Repair what the plan's rules allow, through the door; everything is looked at afterwards."""
+        result = Repaired()
+        policy = Policy(barrier_seconds=request.barrier_seconds, exact=True)
+        run, ref = request.run, request.ref
+        async with until_paused(), beating(ref.domain, "repair"), self._run(ref, run, policy) as here:
+            result = await _repair(here)
+        return result
+
+    @activity.defn
+    async def finish_parity(self, request: FinishParity) -> ParityReport:
+        """Close the run with its verdicts: it is the evidence now. A closed one is reported as it is kept."""
+        domain, policy = request.ref.domain, Policy(exact=True)
+        async with beating(domain, "close the run"), self._run(request.ref, request.run, policy) as here:
+            record = await here.parity.store.record(domain, request.run)
+            if record.finished_at is None:
+                record = await here.parity.conclude(record, await here.work(), LEVELS)
+        return _report(record)
+
+    @asynccontextmanager
+    async def _run(
+        self, ref: DomainRef, run: str, policy: Policy, listener: pace.Listener | None = None
+    ) -> AsyncIterator[_Here]:
+        async with opened(self._stores, ref) as bridge, self._stores.runs(ref.target_store) as store:
+            yield _Here(bridge, parity_of(bridge, store, policy=policy, listener=listener), run)
 
 
-class _Tally:
-    """Counts of one call."""
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """One run of an open domain."""
 
-    def __init__(self) -> None:
-        self.documents = self.equal = self.suspects = 0
-        self.done = False
+    bridge: Bridge
+    parity: Parity
+    run: str
 
-    def add(self, documents: int, equal: int) -> None:
-        self.documents += documents
-        self.equal += equal
-
-    def compared(self) -> Compared:
-        return Compared(compared=self.documents, equal=self.equal, suspects=self.suspects, done=self.done)
-
-
-async def _place(work: Bridge, request: CompareRange) -> ParityProgress:
-    recorded = await work.target.parity.begin(request.ref.domain, request.run, request.collection, ())
-    return next(p for p in recorded if p.number == request.number)
+    async def work(self) -> Work:
+        """What the pieces of the run work with."""
+        record = await self.parity.store.record(self.parity.domain, self.run)
+        return await self.parity.work_on(record, LEVELS, frozen=False)
 
 
-async def _source_pass(work: Bridge, request: CompareRange, place: ParityProgress, tally: _Tally) -> None:
-    collection = work.plan.collection(request.collection)
-    progress = Progress(request.ref.domain, "verify", collection=request.collection, range=request.number)
-    blocks = work.source.reader.read_range(
-        request.collection, place.keys, above=place.cursor, batch_size=request.batch_size
-    )
-    async for block in blocks:
-        key, documents = last_key(block)
-        suspects = await compare_block(work, collection, block)
-        equal = documents - len(suspects)
-        moved = replace(place, cursor=key, compared=place.compared + documents, equal=place.equal + equal)
-        place = await _advance(work, request, moved, suspects, tally)
-        tally.add(documents, equal)
-        progress.beat(documents, suspects=tally.suspects)
+class _Counted:
+    """Counts of one call, told in heartbeats after every block."""
+
+    def __init__(self, request: CompareRange) -> None:
+        self._of_target = request.number == TARGET_WALK
+        doing = "verify keys" if self._of_target else "verify"
+        self._progress = Progress(request.ref.domain, doing, collection=request.collection, range=request.number)
+        self._keys = self._suspects = 0
+
+    def note(self, progress: pace.Progress) -> None:
+        """A block is committed."""
+        self._progress.beat(progress.keys - self._keys, suspects=progress.suspects)
+        self._keys, self._suspects = progress.keys, progress.suspects
         stop_if_worker_stops()
-    await _advance(work, request, _done(place), (), tally)
+
+    def compared(self, done: bool) -> Compared:
+        """What this call answers. The walk over the target's keys compares no documents."""
+        if self._of_target:
+            return Compared(suspects=self._suspects, done=done)
+        return Compared(compared=self._keys, equal=self._keys - self._suspects, suspects=self._suspects, done=done)
 
 
-async def _target_pass(work: Bridge, request: CompareRange, place: ParityProgress, tally: _Tally) -> None:
-    collection = work.plan.collection(request.collection)
-    progress = Progress(request.ref.domain, "verify keys", collection=request.collection)
-    while (found := await extra_keys(work, collection, place.cursor, request.batch_size)).cursor is not None:
-        place = await _advance(work, request, replace(place, cursor=found.cursor), found.suspects, tally)
-        progress.beat(found.looked_at, suspects=tally.suspects)
-        stop_if_worker_stops()
-    await _advance(work, request, _done(place), (), tally)
-
-
-async def _advance(
-    work: Bridge, request: CompareRange, moved: ParityProgress, suspects: Sequence[Suspect], tally: _Tally
-) -> ParityProgress:
-    """Commit a place with its suspects; returns it as the next commit must find it."""
-    await work.target.parity.advance(request.ref.domain, request.run, request.collection, moved, suspects)
-    tally.suspects += len(suspects)
-    return replace(moved, batches=moved.batches + 1)
-
-
-def _done(place: ParityProgress) -> ParityProgress:
-    return replace(place, done=True)
-
-
-async def _recheck(work: Bridge, request: Recheck) -> Rechecked:
-    suspects = await work.target.parity.suspects(request.ref.domain, request.run, SUSPECTS_AT_ONCE)
-    differing = await _look_again(work, request, suspects)
-    remaining = await _repair(work, request, differing) if differing else []
-    return Rechecked(
-        suspects=len(suspects),
-        cleared=len(suspects) - len(differing),
-        repaired=len(differing) - len(remaining),
-        remaining=len(remaining),
-        done=True,
+def _policy(pacing: Pacing, share: int = 1) -> Policy:
+    """Within the pacing of the move, of which `share` ranges have a part each."""
+    rate = pacing.documents_per_second
+    return Policy(
+        batch_size=min(paced.batch_size(pacing, share), BLOCK_AT_MOST),
+        range_size=pacing.partition_size,
+        documents_per_second=None if rate is None else rate / share,
+        exact=True,
     )
 
 
-async def _look_again(work: Bridge, request: Recheck, suspects: list[Suspect]) -> list[Suspect]:
-    """Those that differ in every one of a few looks, with the tail drained before each."""
-    for _ in range(LOOKS):
-        if not suspects:
+async def _repair(here: _Here) -> Repaired:
+    store, parity, run = here.parity.store, here.parity, here.run
+    settled = await _settled(parity, run)
+    if len(settled) > REPAIRED_AT_MOST:
+        return Repaired(remaining=len(settled), refused=len(settled), done=True)
+    counts = await range_counts(store, parity.domain, run, parity.entities)
+    plan = plan_repair(settled, here.bridge.plan.parity, counts)
+    report = await repair(here.bridge, plan, parity, run=run, person="midflight", execute=True)
+    refused = sum(len(one.mismatches) for one in plan.refused)
+    return Repaired(repaired=report.repaired, remaining=len(report.remaining) + refused, refused=refused, done=True)
+
+
+async def _settled(parity: Parity, run: str) -> Sequence[Mismatch]:
+    """Those of the run, but not many more than can be repaired."""
+    found: list[Mismatch] = []
+    async for page in pages_of(parity.store, parity.domain, run, (State.SETTLED,), PAGE):
+        found += page
+        if len(found) > REPAIRED_AT_MOST:
             break
-        await drained(work, request.drain_seconds)
-        still = await _compare_suspects(work, suspects)
-        await _clear(work, request, suspects, still)
-        suspects = still
-    return suspects
+    return found
 
 
-async def _repair(work: Bridge, request: Recheck, suspects: list[Suspect]) -> list[Suspect]:
-    keys: dict[str, list[bytes]] = {}
-    for suspect in suspects:
-        keys.setdefault(suspect.collection, []).append(suspect.key)
-    await sync_keys(work, keys, "repair")
-    counts = {name: len(of_one) for name, of_one in keys.items()}
-    await work.target.ledger.record(request.ref.domain, "repaired", "midflight", {"run": request.run, **counts})
-    return await _look_again(work, request, suspects)
-
-
-async def _clear(work: Bridge, request: Recheck, suspects: list[Suspect], still: list[Suspect]) -> None:
-    differing = {(s.collection, s.key) for s in still}
-    equal = [s for s in suspects if (s.collection, s.key) not in differing]
-    await work.target.parity.clear(request.ref.domain, request.run, equal)
-
-
-async def _compare_suspects(work: Bridge, suspects: list[Suspect]) -> list[Suspect]:
-    names = dict.fromkeys(s.collection for s in suspects)
-    found = await asyncio.gather(
-        *(
-            compare_keys(work, work.plan.collection(name), [s.key for s in suspects if s.collection == name])
-            for name in names
-        )
+def _report(record: RunRecord) -> ParityReport:
+    """Names and counts; reasons name checks and levels, never keys."""
+    counts = record.entities
+    suspects = ("suspects", "settled", "hot", "cleared", "repaired")
+    return ParityReport(
+        run=record.run,
+        verdict=record.verdict.value,
+        compared=sum(one.compared for one in counts),
+        equal=sum(one.equal for one in counts),
+        suspects=sum(getattr(one, state) for one in counts for state in suspects),
+        repaired=sum(one.repaired for one in counts),
+        mismatches=sum(one.suspects + one.settled + one.hot for one in counts),
+        quarantined=sum(one.quarantined for one in counts),
+        levels=tuple(LevelView(level=one.level, verdict=one.verdict.value, reason=one.reason) for one in record.levels),
     )
-    return [suspect for of_one in found for suspect in of_one]

@@ -14,10 +14,10 @@ from activities.reads import ReadActivities
 from activities.retire import RetireActivities
 from activities.reverse import ReverseActivities
 from activities.tail import TailActivities
-from midflight.ports import Stores
+from midflight.parity.ports import ParityStores
 
 
-def activities(stores: Stores, archive_dir: Path) -> list[Callable[..., Any]]:
+def activities(stores: ParityStores, archive_dir: Path) -> list[Callable[..., Any]]:
     """Everything a worker registers."""
     prepare, backfill, tail = PrepareActivities(stores), BackfillActivities(stores), TailActivities(stores)
     parity, cutover = ParityActivities(stores), CutoverActivities(stores)
@@ -34,7 +34,8 @@ def activities(stores: Stores, archive_dir: Path) -> list[Callable[..., Any]]:
         tail.forget,
         parity.begin_parity,
         parity.compare_range,
-        parity.recheck,
+        parity.settle_suspects,
+        parity.repair_settled,
         parity.finish_parity,
         ReadActivities(stores).watch_reads,
         cutover.set_stage,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from midflight.core.compare import differing_fields
 from midflight.core.documents import Document, Undecodable, digest, read_documents
-from midflight.core.keys import key_bytes
 from midflight.core.mapping import Mapper, mapper_for
 from midflight.core.outcome import Row
 from midflight.core.plan import CollectionMap
@@ -21,15 +19,6 @@ CHANGED_A_PAGE = 100_000
 CHANGED_AT_ONCE = 1_000
 
 Rebuilt = Mapping[Any, tuple[list[Row], ...]]
-
-
-async def compare_block(work: Bridge, collection: CollectionMap, block: bytes) -> list[Suspect]:
-    """The documents of the block that the target does not rebuild byte for byte, those in quarantine left out."""
-    mapper = mapper_for(collection)
-    documents = await asyncio.to_thread(read_documents, block)
-    rows = await _rows(work, collection, [mapper.row_key(d.key) for d in documents])
-    found = await asyncio.to_thread(_suspects, mapper, documents, rows)
-    return await _not_quarantined(work, collection, found)
 
 
 async def compare_keys(work: Bridge, collection: CollectionMap, keys: Sequence[bytes]) -> list[Suspect]:
@@ -68,28 +57,6 @@ async def differing(work: Bridge, keys: Mapping[str, Sequence[bytes]]) -> list[S
             part = of_one[start : start + CHANGED_AT_ONCE]
             found += await compare_keys(work, work.plan.collection(name), part)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class ExtraKeys:
-    """One step of the pass over the target: `cursor` is None at the end."""
-
-    cursor: bytes | None
-    looked_at: int
-    suspects: list[Suspect]
-
-
-async def extra_keys(work: Bridge, collection: CollectionMap, cursor: bytes | None, at_most: int) -> ExtraKeys:
-    """Keys of the target's rows, strictly after the cursor, that the source does not hold."""
-    mapper = mapper_for(collection)
-    above = None if cursor is None else mapper.row_key(cursor)
-    roots = await work.target.rows.scan_roots(work.plan.target.schema_, collection, above, at_most)
-    keys = [key_bytes(mapper.id_of(root)) for root in roots]
-    if not keys:
-        return ExtraKeys(None, 0, [])
-    present = await work.source.reader.present(collection.collection, keys)
-    missing = [Suspect(collection.collection, key, "extra") for key in keys if key not in present]
-    return ExtraKeys(keys[-1], len(keys), missing)
 
 
 async def _pages(work: Bridge, name: str, token: int) -> AsyncIterator[list[bytes]]:

@@ -18,7 +18,6 @@ async def check_parity(move: Move) -> ParityReport:
     request = ParityRequest(
         ref=move.ref,
         run=run,
-        collections=tuple(entry.collection for entry in move.plan.collections),
         pacing=move.state.pacing,
         paused=move.steering.paused,
     )

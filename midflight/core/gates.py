@@ -31,6 +31,8 @@ class Evidence(BaseModel):
     """Documents rebuilt from rows that were equal to their source: the proof of the way back."""
     constraints_pending: int = 0
     """Foreign keys or indexes of the plan that are not there or not valid yet."""
+    levels_failed: tuple[str, ...] = ()
+    """Levels of that run, beside the comparison of documents, that failed: structure, invariants."""
     instances: int = 0
     """Instances of the application's library with a lease that has not run out."""
     instances_late: tuple[str, ...] = ()
@@ -99,7 +101,9 @@ def _parity(evidence: Evidence, limits: Limits) -> Iterator[str]:
     elif age > limits.parity_fresh_seconds:
         yield f"parity is {age:.0f} s old, the limit is {limits.parity_fresh_seconds} s"
     if evidence.mismatches:
-        yield f"{evidence.mismatches} settled mismatches are open"
+        yield f"{evidence.mismatches} mismatches are open"
+    for level in evidence.levels_failed:
+        yield f"parity's level {level} failed: `midflight parity report` says where"
     if age is not None and evidence.rebuilt_equal < evidence.documents_compared - evidence.mismatches:
         yield "the reverse mapping is not proven for every compared document"
 

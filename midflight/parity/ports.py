@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from midflight.core.plan import Invariant
 from midflight.parity.records import Entry, Mismatch, Normal, RunRecord
+from midflight.ports import Stores
 from midflight.records import FieldCount, Finding, KeyRange, ParityProgress
 
 
@@ -120,6 +121,10 @@ class RunStores(Protocol):
 
     def runs(self, store: str) -> AbstractAsyncContextManager[RunStore]:
         """Open for the length of the block."""
+
+
+class ParityStores(Stores, RunStores, Protocol):
+    """Both stores of a domain, and the place where its runs are kept."""
 
 
 class RunStore(Protocol):

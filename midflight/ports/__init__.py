@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from midflight.ports.ledger import Ledger, ParityStore, Registry, ReverseStore
+from midflight.ports.ledger import Ledger, Registry, ReverseStore
 from midflight.ports.source import ChangeFeed, ReverseWriter, Source, SourceArchive, SourceFence, SourceReader
 from midflight.ports.target import Door, Schema, Target, TargetFence, TargetRows
 
@@ -13,7 +13,6 @@ __all__ = [
     "ChangeFeed",
     "Door",
     "Ledger",
-    "ParityStore",
     "Registry",
     "ReverseStore",
     "ReverseWriter",

@@ -21,13 +21,11 @@ from midflight.records import (
     InstanceView,
     KeyRange,
     LateWrite,
-    ParityProgress,
     Partition,
     Position,
     QuarantineEntry,
     ReadMismatch,
     ReadReport,
-    Suspect,
 )
 
 
@@ -183,23 +181,3 @@ class Registry(Protocol):
 
     async def mismatches(self, domain: str, at_most: int) -> list[dict[str, Any]]:
         """The newest differences: at, instance, operation, entity, fields, cause, sides."""
-
-
-class ParityStore(Protocol):
-    """Where parity keeps its progress and its suspects, in the ledger."""
-
-    async def begin(self, domain: str, run: str, collection: str, ranges: Sequence[KeyRange]) -> list[ParityProgress]:
-        """Record a run's ranges; an existing run is returned as it stands."""
-
-    async def advance(
-        self, domain: str, run: str, collection: str, progress: ParityProgress, suspects: Sequence[Suspect]
-    ) -> None:
-        """Commit a range's new place (`batches` is the count before) together with its suspects. Superseded."""
-
-    async def suspects(self, domain: str, run: str, at_most: int) -> list[Suspect]: ...
-
-    async def clear(self, domain: str, run: str, keys: Sequence[Suspect]) -> None:
-        """These are equal now, or quarantined."""
-
-    async def finish(self, domain: str, run: str) -> None:
-        """The run is complete: its counts are the evidence. What is still suspect is a settled mismatch."""

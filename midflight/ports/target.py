@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from midflight.core.outcome import Applied, Batch, Row, Ticket
 from midflight.core.plan import CollectionMap, Plan
-from midflight.ports.ledger import Ledger, ParityStore, Registry, ReverseStore
+from midflight.ports.ledger import Ledger, Registry, ReverseStore
 from midflight.records import FenceView, FieldCount, Finding, Guard, LastChange, RowsAndGuards, RowSpan
 
 
@@ -141,7 +141,6 @@ class Target:
     door: Door
     schema: Schema
     ledger: Ledger
-    parity: ParityStore
     rows: TargetRows
     reverse: ReverseStore
     registry: Registry

@@ -9,7 +9,6 @@ from midflight.ports import Target
 from midflight.postgres.door import PostgresDoor
 from midflight.postgres.fence import PostgresFence
 from midflight.postgres.ledger import PostgresLedger
-from midflight.postgres.parity import PostgresParity
 from midflight.postgres.parity_runs import PostgresRuns
 from midflight.postgres.registry import PostgresRegistry
 from midflight.postgres.reverse import PostgresReverse
@@ -26,7 +25,6 @@ async def open_target(dsn: str) -> AsyncIterator[Target]:
             door=PostgresDoor(session),
             schema=PostgresSchema(session),
             ledger=PostgresLedger(session),
-            parity=PostgresParity(session),
             rows=PostgresRows(session),
             reverse=PostgresReverse(session),
             registry=PostgresRegistry(session),

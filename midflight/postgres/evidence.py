@@ -18,7 +18,8 @@ _EVIDENCE = sql.SQL(
            extract(epoch from now() - r.finished_at)::float8 as parity_age_seconds,
            coalesce(r.run, '') as parity_run,
            coalesce(r.compared, 0) as documents_compared,
-           (select count(*) from midflight.parity_suspects s where s.domain = d.domain and s.run = r.run) as mismatches,
+           coalesce(o.keys, 0) as mismatches,
+           coalesce(r.failed, '{}') as levels_failed,
            (select count(*) from midflight.quarantine q where q.domain = d.domain and q.waived_by is null)
                as quarantine_open,
            (select count(*) from midflight.quarantine q where q.domain = d.domain and q.waived_by is not null)
@@ -26,7 +27,7 @@ _EVIDENCE = sql.SQL(
            case when p.reported_at < now() - make_interval(secs => %(trusted)s)
                 then greatest(p.lag_seconds, extract(epoch from now() - p.reported_at)::float8)
                 else p.lag_seconds end as lag_seconds,
-           coalesce(r.equal + r.cleared, 0) as rebuilt_equal,
+           coalesce(r.compared - r.unproven - o.documents, 0) as rebuilt_equal,
            i.live as instances, i.late as instances_late,
            (select count(*) from midflight.quarantine q
              where q.domain = d.domain and q.path = 'tripwire' and q.waived_by is null) as late_writes,
@@ -34,9 +35,31 @@ _EVIDENCE = sql.SQL(
       from midflight.domains d
       left join midflight.positions p on p.domain = d.domain
       left join lateral (
-               select * from midflight.parity_runs r
-                where r.domain = d.domain and r.whole order by r.finished_at desc limit 1
+               select p.run, p.finished_at, n.compared, n.unproven, f.failed
+                 from midflight.parity_reports p
+                cross join lateral (
+                          select sum((e ->> 'compared')::bigint)::bigint as compared,
+                                 sum((e ->> 'unproven')::bigint)::bigint as unproven,
+                                 coalesce(array_agg(e ->> 'entity'), '{}') as entities
+                            from jsonb_array_elements(p.entities) e
+                      ) n
+                cross join lateral (
+                          select coalesce(array_agg(l ->> 'level') filter (where l ->> 'verdict' = 'fail'
+                                     and l ->> 'level' in ('structure', 'invariants')), '{}') as failed
+                            from jsonb_array_elements(p.levels) l
+                      ) f
+                where p.domain = d.domain and p.mode = 'gate' and p.finished_at is not null
+                  and p.levels @> '[{"level": "full", "details": {"exact": true}}]'
+                  and not exists (select from midflight.collections c
+                                   where c.domain = d.domain and c.collection <> all(n.entities))
+                order by p.finished_at desc limit 1
            ) r on true
+      left join lateral (
+               -- A key that only the target has was never a compared document.
+               select count(*) as keys, count(*) filter (where m.kind <> 'extra') as documents
+                 from midflight.parity_mismatches m
+                where m.domain = d.domain and m.run = r.run and m.state in ('suspect', 'settled', 'hot')
+           ) o on true
       cross join lateral (
                select count(*) as live,
                       coalesce(array_agg(i.instance order by i.instance)

@@ -20,7 +20,7 @@ _OURS = sql.SQL(
     " and t.table_name = any(%s) and to_regclass(format('%%I.%%I', t.schema_name, t.table_name)) is not null"
 )
 _OF_COLLECTIONS = ("guards", "partitions", "quarantine", "dirty")
-_OF_DOMAIN = ("parity_runs", "parity_reports", "positions")
+_OF_DOMAIN = ("parity_reports", "positions")
 
 
 async def forget_copy(connection: Connection, plan: Plan, epoch: int | None = None) -> None:

@@ -117,46 +117,6 @@ create table if not exists midflight.audit (
 
 create index if not exists audit_domain on midflight.audit (domain, number);
 
-create table if not exists midflight.parity_runs (
-    domain text not null,
-    run text not null,
-    collections text[] not null default '{}',
-    started_at timestamptz not null default now(),
-    finished_at timestamptz,
-    whole boolean not null default false,
-    compared bigint not null default 0,
-    equal bigint not null default 0,
-    cleared bigint not null default 0,
-    primary key (domain, run)
-);
-
-create table if not exists midflight.parity_ranges (
-    domain text not null,
-    run text not null,
-    collection_id integer not null,
-    number integer not null,
-    lower_key bytea,
-    upper_key bytea,
-    cursor bytea,
-    batches bigint not null default 0,
-    compared bigint not null default 0,
-    equal bigint not null default 0,
-    done boolean not null default false,
-    primary key (domain, run, collection_id, number),
-    foreign key (domain, run) references midflight.parity_runs on delete cascade
-) with (fillfactor = 50);
-
-create table if not exists midflight.parity_suspects (
-    domain text not null,
-    run text not null,
-    collection_id integer not null,
-    key bytea not null,
-    kind text not null,
-    fields text[] not null default '{}',
-    primary key (domain, run, collection_id, key),
-    foreign key (domain, run) references midflight.parity_runs on delete cascade
-);
-
 -- --- version 2: the application's library, the fence of the target, the way back --------------------------------------
 
 -- `revision` counts every change of the row (what instances acknowledge), `staged_at` says since when it holds.
@@ -294,6 +254,9 @@ begin
 end $$;
 
 -- --- version 3: runs of parity, their places and what they found --------------------------------------------------------
+
+-- What versions 1 and 2 kept of runs; a domain under way compares anew before its next gate.
+drop table if exists midflight.parity_suspects, midflight.parity_ranges, midflight.parity_runs;
 
 -- A run may compare stores that are no domain of this ledger, so nothing here refers to `domains` or `collections`.
 create table if not exists midflight.parity_reports (

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from midflight.ports import Source, Stores, Target
+from midflight.parity.ports import ParityStores, RunStore
+from midflight.ports import Source, Target
 
 Hook = Callable[[int], Awaitable[None]]
 
@@ -42,16 +43,17 @@ class Faulty:
 
 
 class FaultyStores:
-    """Implements `midflight.ports.Stores`: the given stores, with faults put on what they open."""
+    """Implements `midflight.parity.ports.ParityStores`: the given stores, with faults put on what they open."""
 
     def __init__(
         self,
-        stores: Stores,
+        stores: ParityStores,
         *,
         source: Callable[[Source], Source] = lambda source: source,
         target: Callable[[Target], Target] = lambda target: target,
+        runs: Callable[[RunStore], RunStore] = lambda runs: runs,
     ) -> None:
-        self._stores, self._source, self._target = stores, source, target
+        self._stores, self._source, self._target, self._runs = stores, source, target, runs
 
     @asynccontextmanager
     async def source(self, store: str, database: str) -> AsyncIterator[Source]:
@@ -64,6 +66,12 @@ class FaultyStores:
         """The target, with its faults."""
         async with self._stores.target(store) as target:
             yield self._target(target)
+
+    @asynccontextmanager
+    async def runs(self, store: str) -> AsyncIterator[RunStore]:
+        """The place where runs of parity are kept, with its faults."""
+        async with self._stores.runs(store) as runs:
+            yield self._runs(runs)
 
 
 class Valve:

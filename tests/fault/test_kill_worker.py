@@ -21,7 +21,7 @@ DOCUMENTS = 2_000
 BATCH = 50
 BACKFILL_BATCHES = "select coalesce(sum(batches), 0) from midflight.partitions"
 TAIL_COMMITS = "select commits from midflight.positions"
-VERIFY_BATCHES = "select coalesce(sum(batches), 0) from midflight.parity_ranges where number > 0"
+VERIFY_BATCHES = "select coalesce(sum(batches), 0) from midflight.parity_places where number > 0"
 
 
 @contextmanager
@@ -101,6 +101,6 @@ def assert_batches(rig: Rig) -> None:
         assert batches <= math.ceil(documents / BATCH) + 2
     compared, documents = rig.query(
         "select sum(compared), (select count(*) from midflight.guards where not deleted)"
-        " from midflight.parity_ranges where number > 0"
+        " from midflight.parity_places where number > 0"
     )[0]
     assert compared <= documents + 1_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from temporalio.testing import ActivityEnvironment
@@ -18,7 +18,9 @@ from midflight.contracts.parity import BeginParity, CompareRange
 from midflight.contracts.tail import Follow
 from midflight.core.fingerprint import fingerprint
 from midflight.core.keys import key_bytes
-from midflight.ports import SourceReader, Stores, Target
+from midflight.core.plan import Pacing
+from midflight.parity.ports import ParityStores, RunStore
+from midflight.ports import SourceReader, Target
 from midflight.records import KeyRange
 from midflight.sync import sync_keys
 from midflight.testing.faults import Faulty, FaultyStores, LostAnswer, lose
@@ -27,8 +29,10 @@ from tests.fixtures.rig import Rig, order
 DOCUMENTS, BATCH = 1_000, 100
 
 
-def losing(stores: Stores, port: str, method: str, at_call: int) -> FaultyStores:
-    """The real stores; one answer of one port of the target is lost."""
+def losing(stores: ParityStores, port: str, method: str, at_call: int) -> FaultyStores:
+    """The real stores; one answer of one port of the target, or of the place where runs are kept, is lost."""
+    if port == "runs":
+        return FaultyStores(stores, runs=lambda runs: cast("RunStore", Faulty(runs, method, after=lose(at_call))))
 
     def fault(target: Target) -> Target:
         return replace(target, **{port: Faulty(getattr(target, port), method, after=lose(at_call))})
@@ -125,14 +129,12 @@ async def test_a_comparison_whose_commit_went_unanswered_counts_nothing_twice(pr
     with prepared.source() as shop:
         shop.orders.insert_many([order(n) for n in range(DOCUMENTS)])
     ref, environment = reference(prepared), ActivityEnvironment()
-    parity = ParityActivities(prepared.stores)
-    begin = BeginParity(ref=ref, run="run", collection="orders", pacing=prepared.plan.pacing)
-    begun = await environment.run(parity.begin_parity, begin)
-    request = CompareRange(ref=ref, run="run", collection="orders", number=begun.open[1], batch_size=BATCH)
-    faulty = losing(prepared.stores, "parity", "advance", 2)
+    parity, pacing = ParityActivities(prepared.stores), Pacing(batch_size=BATCH)
+    begun = await environment.run(parity.begin_parity, BeginParity(ref=ref, run="run", pacing=pacing))
+    request = CompareRange(ref=ref, run="run", collection="orders", number=1, pacing=pacing)
     with pytest.raises(LostAnswer):
-        await environment.run(ParityActivities(faulty).compare_range, request)
-    for number in begun.open:
-        await environment.run(parity.compare_range, request.model_copy(update={"number": number}))
-    assert prepared.one("select sum(compared) from midflight.parity_ranges") == DOCUMENTS
-    assert prepared.one("select count(*) from midflight.parity_suspects") == DOCUMENTS
+        await environment.run(ParityActivities(losing(prepared.stores, "runs", "advance", 2)).compare_range, request)
+    for one in begun.open:
+        await environment.run(parity.compare_range, request.model_copy(update={"number": one.number}))
+    assert prepared.one("select sum(compared) from midflight.parity_places") == DOCUMENTS
+    assert prepared.one("select count(*) from midflight.parity_mismatches") == DOCUMENTS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 from psycopg import sql
@@ -13,10 +12,10 @@ from midflight.core.gates import Evidence
 from midflight.core.outcome import FeedPosition, PartitionCursor
 from midflight.core.phase import Stage
 from midflight.core.plan import Pacing
-from midflight.errors import AuthorityMoved, DomainUnknown, LedgerConflict, Superseded, TargetError
+from midflight.errors import AuthorityMoved, DomainUnknown, LedgerConflict, TargetError
 from midflight.postgres.connection import open_target
 from midflight.postgres.session import open_session
-from midflight.records import AuthorityRow, KeyRange, Position, Suspect
+from midflight.records import AuthorityRow, KeyRange, Position
 from tests.integration.door_kit import DOMAIN, MEMBERS, ORDERS, Shop, gone, member, open_shop, order, refused, shop
 
 RANGES = [KeyRange(None, b"k"), KeyRange(b"k", None)]
@@ -208,7 +207,6 @@ async def test_counts_are_told_by_collection(here: Shop) -> None:
 async def test_a_reset_forgets_the_copy_and_begins_a_new_epoch(here: Shop) -> None:
     ledger = here.target.ledger
     await here.apply({"orders": [order("a", 1), refused("b")], "members": [member("m", "m@x")]})
-    await here.target.parity.begin(DOMAIN, "run", "orders", RANGES)
     await ledger.record(DOMAIN, "phase", "ann", {})
     await ledger.reset(here.plan)
     assert await ledger.counts(here.plan) == {
@@ -217,7 +215,6 @@ async def test_a_reset_forgets_the_copy_and_begins_a_new_epoch(here: Shop) -> No
     assert await ledger.position(DOMAIN) is None
     assert await ledger.partitions(DOMAIN, "orders") == []
     assert await ledger.quarantined(DOMAIN) == []
-    assert await here.ask("select 1 from midflight.parity_ranges") == []
     assert len(await ledger.audit(DOMAIN)) == 1
     assert (await ledger.authority(DOMAIN)).epoch == 2
     await ledger.pin(DOMAIN, b"again")
@@ -263,77 +260,13 @@ async def test_the_truth_is_not_reset(here: Shop) -> None:
     assert await here.orders() == {"a": 1}
 
 
-# --- evidence and parity --------------------------------------------------------
-
-
-async def run_parity(here: Shop, run: str, collections: tuple[str, ...] = ("orders", "members")) -> None:
-    """Ten compared in each range, nine equal, one suspect each."""
-    for name in collections:
-        for place in await here.target.parity.begin(DOMAIN, run, name, RANGES):
-            suspect = Suspect(name, f"{name}{place.number}".encode(), "different", ("total",))
-            moved = replace(place, cursor=b"c", compared=10, equal=9, done=True)
-            await here.target.parity.advance(DOMAIN, run, name, moved, [suspect])
+# --- evidence --------------------------------------------------------
 
 
 async def test_without_measurements_the_evidence_says_so(here: Shop) -> None:
     found = await evidence(here)
     assert (found.epoch, found.stage, found.parity_age_seconds, found.lag_seconds) == (1, "off", None, None)
     assert found.gathered_at.endswith("Z")
-
-
-async def test_a_finished_run_is_the_evidence_and_what_stays_suspect_a_mismatch(here: Shop) -> None:
-    await run_parity(here, "one")
-    assert (await evidence(here)).parity_age_seconds is None
-    await here.target.parity.finish(DOMAIN, "one")
-    suspects = await here.target.parity.suspects(DOMAIN, "one", 10)
-    assert len(suspects) == 4
-    await here.target.parity.clear(DOMAIN, "one", suspects[:3])
-    found = await evidence(here)
-    assert (found.parity_run, found.documents_compared, found.rebuilt_equal, found.mismatches) == ("one", 40, 39, 1)
-    assert found.parity_age_seconds is not None
-    assert 0 <= found.parity_age_seconds < 60
-
-
-async def test_a_run_that_did_not_cover_everything_is_no_evidence(here: Shop) -> None:
-    await run_parity(here, "half", ("orders",))
-    await here.target.parity.finish(DOMAIN, "half")
-    assert (await evidence(here)).parity_age_seconds is None
-    await here.target.parity.begin(DOMAIN, "open", "orders", RANGES)
-    await here.target.parity.begin(DOMAIN, "open", "members", RANGES)
-    await here.target.parity.finish(DOMAIN, "open")
-    assert (await evidence(here)).parity_age_seconds is None
-
-
-async def test_the_last_finished_run_counts(here: Shop) -> None:
-    for run in ("one", "two"):
-        await run_parity(here, run)
-        await here.target.parity.finish(DOMAIN, run)
-    await run_parity(here, "three")
-    assert (await evidence(here)).parity_run == "two"
-
-
-async def test_an_extra_row_is_a_mismatch_but_was_never_a_compared_document(here: Shop) -> None:
-    parity = here.target.parity
-    await run_parity(here, "one")
-    extra = Suspect("orders", b"ghost", "extra")
-    [first, _] = await parity.begin(DOMAIN, "one", "orders", ())
-    await parity.advance(DOMAIN, "one", "orders", first, [extra])
-    await parity.finish(DOMAIN, "one")
-    assert (await evidence(here)).mismatches == 5
-    await parity.clear(DOMAIN, "one", await parity.suspects(DOMAIN, "one", 10))
-    found = await evidence(here)
-    assert (found.mismatches, found.rebuilt_equal) == (0, 40)
-
-
-async def test_a_zombie_of_parity_moves_nothing(here: Shop) -> None:
-    parity = here.target.parity
-    [place, _] = await parity.begin(DOMAIN, "one", "orders", RANGES)
-    await parity.advance(DOMAIN, "one", "orders", replace(place, cursor=b"d", compared=5), ())
-    with pytest.raises(Superseded, match="range 0"):
-        await parity.advance(DOMAIN, "one", "orders", replace(place, cursor=b"a"), [Suspect("orders", b"k", "missing")])
-    assert await parity.suspects(DOMAIN, "one", 10) == []
-    [again, _] = await parity.begin(DOMAIN, "one", "orders", [KeyRange()])
-    assert (again.keys, again.cursor, again.batches, again.compared) == (RANGES[0], b"d", 1, 5)
 
 
 async def test_quarantine_is_told_open_and_waived(here: Shop) -> None:

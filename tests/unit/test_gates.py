@@ -33,7 +33,8 @@ def test_good_evidence_opens_every_gate(gate: GateName) -> None:
     [
         ({"parity_age_seconds": None}, "parity was never checked in full"),
         ({"parity_age_seconds": 61.0}, "parity is 61 s old, the limit is 60 s"),
-        ({"mismatches": 1}, "1 settled mismatches are open"),
+        ({"mismatches": 1}, "1 mismatches are open"),
+        ({"levels_failed": ("invariants",)}, "parity's level invariants failed: `midflight parity report` says where"),
         ({"rebuilt_equal": 99}, "the reverse mapping is not proven for every compared document"),
         ({"lag_seconds": None}, "the tail has not reported its lag yet"),
         ({"lag_seconds": 2.1}, "the tail lags 2.1 s, the limit is 2 s"),

@@ -31,9 +31,14 @@ from midflight.contracts.parity import (
     Compared,
     CompareRange,
     FinishParity,
+    LevelView,
+    OpenRange,
     ParityBegun,
-    Recheck,
-    Rechecked,
+    ParityReport,
+    Repaired,
+    RepairSettled,
+    Settled,
+    SettleSuspects,
 )
 from midflight.contracts.prepare import Checked, FindingView, PrepareRequest
 from midflight.contracts.retire import Archive, ArchivedCollection, ArchiveReport, Drop
@@ -103,6 +108,9 @@ class World:
         """Watches, tails and reverse tails that ran beside the last handover."""
         self.at_work_when_dropped = 0
         self.mismatches = 0
+        """Keys that differ for good."""
+        self.repairable = 0
+        """So many of them a repair mends."""
         self.slow_to_stop = 0.0
         self.fails_to_stop = ""
         """With what a copy fails that is asked to stop."""
@@ -196,7 +204,8 @@ class World:
     @activity.defn
     async def begin_parity(self, request: BeginParity) -> ParityBegun:
         self.calls.append("begin_parity")
-        return ParityBegun(open=(0, 1), token=7)
+        ranges = tuple(OpenRange(collection="members", number=number) for number in (0, 1))
+        return ParityBegun(open=ranges, token=7)
 
     @activity.defn
     async def compare_range(self, request: CompareRange) -> Compared:
@@ -204,13 +213,24 @@ class World:
         return Compared(compared=10, equal=10, done=True)
 
     @activity.defn
-    async def recheck(self, request: Recheck) -> Rechecked:
-        self.calls.append("recheck")
-        return Rechecked(suspects=self.mismatches, remaining=self.mismatches, done=True)
+    async def settle_suspects(self, request: SettleSuspects) -> Settled:
+        self.calls.append("settle_suspects")
+        return Settled(settled=self.mismatches, done=True)
 
     @activity.defn
-    async def finish_parity(self, request: FinishParity) -> None:
+    async def repair_settled(self, request: RepairSettled) -> Repaired:
+        self.calls.append("repair_settled")
+        repaired, self.mismatches = min(self.mismatches, self.repairable), max(0, self.mismatches - self.repairable)
+        return Repaired(repaired=repaired, remaining=self.mismatches, refused=self.mismatches, done=True)
+
+    @activity.defn
+    async def finish_parity(self, request: FinishParity) -> ParityReport:
         self.calls.append("finish_parity")
+        verdict = "fail" if self.mismatches else "pass"
+        full = LevelView(level="full", verdict=verdict, reason=f"{self.mismatches} keys differ for good")
+        return ParityReport(
+            run=request.run, verdict=verdict, compared=20, equal=20, mismatches=self.mismatches, levels=(full,)
+        )
 
     @activity.defn
     async def set_stage(self, request: SetStage) -> Staged:
