@@ -17,7 +17,7 @@ from midflight.parity.levels import LEVELS
 from midflight.parity.policy import DEFAULT, Policy
 from midflight.parity.records import Level, RunRecord
 from midflight.parity.report.wording import duration, moment, number
-from starter import parity_gate, parity_keys
+from starter import parity_gate, parity_keys, parity_schedule
 from starter.parity_desk import Desk, Lag, PlanOption, Shelf, Store, Where, desk, shelf
 from starter.parity_exits import Answer, answer_of, end
 from starter.parity_levels import LevelName, levels_of
@@ -38,6 +38,7 @@ Rate = Annotated[float | None, typer.Option("--rate", min=1, help="Keys a second
 app = typer.Typer(name="parity", help="Do both stores say the same? Without Temporal.", no_args_is_help=True)
 parity_keys.register(app)
 parity_gate.register(app)
+parity_schedule.register(app)
 
 
 @app.callback()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ async def test_documents_that_were_not_seen_to_be_given_back_do_not_count_as_reb
     ],
     ids=["a collection", "the end", "keys that were skipped", "the bytes", "the full level"],
 )
-async def test_a_run_that_lacks_something_is_no_evidence(ledger: Ledger, lack: dict[str, object]) -> None:
+async def test_a_run_that_lacks_something_is_no_evidence(ledger: Ledger, lack: dict[str, Any]) -> None:
     """Red without each of the conditions of the query."""
     await ledger.run("half", **lack)
     assert (await ledger.evidence()).parity_age_seconds is None
