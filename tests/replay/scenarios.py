@@ -33,6 +33,14 @@ async def paused_and_paced(stage: Stage) -> Handle:
     return handle
 
 
+async def repaired(stage: Stage) -> Handle:
+    """Parity finds documents that differ for good; some are repaired, the others left alone."""
+    stage.world.mismatches, stage.world.repairable = 5, 3
+    handle = await stage.start(make_plan())
+    await handle.result()
+    return handle
+
+
 async def rejected_then_approved(stage: Stage) -> Handle:
     """A gate rejected, resumed, approved; one approval of stale evidence refused."""
     handle = await stage.start(make_plan(approvals=("ramp",)))
@@ -132,6 +140,7 @@ async def continued_as_new(stage: Stage) -> Handle:
 SCENARIOS: tuple[Scenario, ...] = (
     straight,
     paused_and_paced,
+    repaired,
     rejected_then_approved,
     rolled_back,
     cutover_undone,

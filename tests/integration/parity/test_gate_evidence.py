@@ -37,7 +37,8 @@ class Ledger:
 
     async def run(self, name: str, *found: Mismatch, minutes: int = 5, **changes: object) -> None:
         """A run that ended so many minutes ago."""
-        record = RunRecord(DOMAIN, name, "gate", NOW, NOW - timedelta(minutes=minutes), "print", (EXACT,), BOTH)
+        now = datetime.now(UTC)
+        record = RunRecord(DOMAIN, name, "gate", now, now - timedelta(minutes=minutes), "print", (EXACT,), BOTH)
         record = replace(record, **changes)  # type: ignore[arg-type]
         await self.runs.begin(record, {})
         await self.runs.judge(DOMAIN, name, found)
