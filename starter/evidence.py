@@ -14,7 +14,8 @@ from midflight.core.gates import Evidence
 from starter.tables import facts
 from workflows.commands import BEFORE_NO_RETURN, NO_RETURN
 
-SHOWN_APART = {"reads", "hold_forecast_seconds", "instances_late"}
+NAMES = ("instances_late", "levels_failed")
+SHOWN_APART = {"reads", "hold_forecast_seconds", *NAMES}
 
 
 def gate(view: GateView) -> list[RenderableType]:
@@ -27,9 +28,7 @@ def gate(view: GateView) -> list[RenderableType]:
 
 def _plain(evidence: Evidence) -> dict[str, Any]:
     known = {name: value for name, value in evidence.model_dump().items() if name not in SHOWN_APART}
-    if evidence.instances_late:
-        known["instances_late"] = ", ".join(evidence.instances_late)
-    return known
+    return known | {name: ", ".join(names) for name in NAMES if (names := getattr(evidence, name))}
 
 
 def _reads(reads: ReadEvidence | None) -> Iterator[Text]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from midflight.contracts.domain import DomainState
+from midflight.contracts.parity import ParityReport
 from midflight.contracts.retire import ArchiveReport
 from midflight.records import QuarantineEntry
 from starter.bars import Bar, bars, lag
@@ -114,12 +115,17 @@ def report(written: Report) -> Lines:
         lines.append(Text("No worker answers: times of phases and parity are missing.", style="yellow"))
     lines += [Text(f"{span.phase:13} {span.entered}  {span.left or '(now)'}") for span in written.spans]
     if written.parity.run:
-        lines += [Text(), Text("Parity", style="bold"), facts(written.parity.model_dump())]
+        lines += [Text(), Text("Parity", style="bold"), facts(_parity(written.parity))]
     lines += [Text(), _counts(written.counts), Text(f"{written.quarantine_open:,} documents wait in quarantine.")]
     lines += _way_back(written)
     if written.gates:
         lines += [Text(), _gates(written.gates)]
     return lines
+
+
+def _parity(found: ParityReport) -> dict[str, Any]:
+    levels = ", ".join(f"{one.level} {one.verdict}" for one in found.levels)
+    return {**found.model_dump(), "levels": levels}
 
 
 def _way_back(written: Report) -> Lines:

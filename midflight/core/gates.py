@@ -32,7 +32,10 @@ class Evidence(BaseModel):
     constraints_pending: int = 0
     """Foreign keys or indexes of the plan that are not there or not valid yet."""
     levels_failed: tuple[str, ...] = ()
-    """Levels of that run, beside the comparison of documents, that failed: structure, invariants."""
+    """Levels of that run, beside the comparison of documents, that failed: the plan's invariants.
+
+    What is wrong with the structure is measured at this moment: see `constraints_pending`.
+    """
     instances: int = 0
     """Instances of the application's library with a lease that has not run out."""
     instances_late: tuple[str, ...] = ()

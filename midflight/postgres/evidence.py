@@ -45,7 +45,7 @@ _EVIDENCE = sql.SQL(
                       ) n
                 cross join lateral (
                           select coalesce(array_agg(l ->> 'level') filter (where l ->> 'verdict' = 'fail'
-                                     and l ->> 'level' in ('structure', 'invariants')), '{}') as failed
+                                     and l ->> 'level' = 'invariants'), '{}') as failed
                             from jsonb_array_elements(p.levels) l
                       ) f
                 where p.domain = d.domain and p.mode = 'gate' and p.finished_at is not null

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from rich.console import Console, RenderableType
 
 from midflight.contracts.domain import CollectionProgress, DomainState, DomainStatus, GateView, LogEntry, PhaseSpan
-from midflight.contracts.parity import ParityReport
+from midflight.contracts.parity import LevelView, ParityReport
 from midflight.contracts.prepare import FindingView
 from midflight.contracts.retire import ArchivedCollection, ArchiveReport
 from midflight.core.breach import ReadEvidence
@@ -211,7 +211,7 @@ def test_a_report_shows_phases_counts_and_who_approved_what() -> None:
         state="running",
         answered=True,
         spans=(PhaseSpan(phase=Phase.PREPARE, entered="2026-01-01", left="2026-01-02"),),
-        parity=ParityReport(run="r", compared=10),
+        parity=ParityReport(run="r", compared=10, levels=(LevelView(level="full", verdict="pass"),)),
         counts={"members": {"documents": 12_345, "rows": 9, "quarantined": 1, "tombstones": 2}},
         audit=[passed, {"at": "", "kind": "constrained", "person": "midflight", "details": {}}],
     )
@@ -220,5 +220,6 @@ def test_a_report_shows_phases_counts_and_who_approved_what() -> None:
 
     assert "prepare" in shown
     assert "12,345" in shown
+    assert "full pass" in shown
     assert all(word in shown for word in ("gate passed", "ann", "abc123", "good"))
     assert "constrained" not in shown
