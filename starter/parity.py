@@ -35,7 +35,7 @@ Frozen = Annotated[
 ]
 Rate = Annotated[float | None, typer.Option("--rate", min=1, help="Keys a second at most. Default: no limit.")]
 
-app = typer.Typer(name="parity", help="Do both stores say the same? Without Temporal.", no_args_is_help=True)
+app = typer.Typer(name="parity", help="Do both stores say the same?", no_args_is_help=True)
 parity_keys.register(app)
 parity_gate.register(app)
 parity_schedule.register(app)

@@ -93,6 +93,8 @@ class Entry:
     token: int | None = None
     faithful: bool | None = None
     unreadable: str = ""
+    image: bytes | None = None
+    """What `version` would be of the document that the rows give now; None where nobody looked, or they give none."""
 
 
 @dataclass(frozen=True, slots=True)

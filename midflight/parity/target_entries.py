@@ -33,23 +33,29 @@ def _entry(
     form: TargetForm, mapper: Mapper | None, key: bytes, rows: tuple[list[Row], ...], guard: Guard | None
 ) -> Entry:
     version, token = (None, None) if guard is None else (_image(guard), guard.token)
-    faithful = _faithful(mapper, rows, guard)
+    image = None if mapper is None else _given_by(mapper, rows)
+    faithful = _faithful(image, guard, asked=mapper is not None)
     try:
-        return Entry(key, form.fields(rows), version, token, faithful)
+        return Entry(key, form.fields(rows), version, token, faithful, image=image)
     except Unreadable as why:
-        return Entry(key, NOTHING, version, token, faithful, str(why))
+        return Entry(key, NOTHING, version, token, faithful, str(why), image)
 
 
-def _faithful(mapper: Mapper | None, rows: tuple[list[Row], ...], guard: Guard | None) -> bool | None:
+def _faithful(image: bytes | None, guard: Guard | None, *, asked: bool) -> bool | None:
     """None where nothing was applied that the rows could be compared with, or nobody asks."""
     if guard is None or guard.written_here:
         return None
     if guard.deleted:
         return False
+    return image == guard.checksum if asked else None
+
+
+def _given_by(mapper: Mapper, rows: tuple[list[Row], ...]) -> bytes | None:
+    """The digest of the document that the rows give; None where they give none."""
     try:
-        return None if mapper is None else digest(mapper.unmap(rows)) == guard.checksum
+        return digest(mapper.unmap(rows))
     except Exception:  # Unfit, or a rest column that is none of ours and fails anywhere on the way
-        return False
+        return None
 
 
 def _without_rows(key: bytes, guard: Guard) -> Entry:

@@ -107,7 +107,8 @@ class GuardedSide(MemorySide):
     def _with_faith(self, entity: str, entry: Entry) -> Entry:
         if entry.token is None:
             return entry
-        return replace(entry, faithful=self.applied.get((entity, entry.key)) == entry.fields)
+        faithful = self.applied.get((entity, entry.key)) == entry.fields
+        return replace(entry, faithful=faithful, image=entry.version if faithful else None)
 
 
 def version_of(fields: Fields) -> bytes:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from midflight.parity.exact import gives_back
 from midflight.parity.harness import Parity
 from midflight.parity.policy import Policy
-from midflight.parity.records import Cause, EntityCounts, Level, Mismatch, State, Verdict
+from midflight.parity.records import Cause, EntityCounts, Entry, Level, Mismatch, State, Verdict
 from tests.unit.parity.memory import MemoryRuns, Shop
 
 LEVELS: tuple[Level, ...] = ("census", "full")
@@ -66,6 +67,13 @@ async def test_a_change_of_bytes_alone_that_the_tail_has_not_brought_yet_is_clea
     shop.source.entries["orders"][key(5)] = type(entry)(key(5), entry.fields, b"the same fields in other bytes")
     record = await run(shop)
     assert (record.verdict, counts(record).cleared) == (Verdict.PASS, 1)
+
+
+async def test_rows_that_the_application_wrote_itself_are_asked_too() -> None:
+    """Red if the guard must vouch for them: after a way back no such key would ever be proven again."""
+    written = Entry(b"k", {"total": 1}, b"its mark", 7, None, image=b"the bytes")
+    assert gives_back(Entry(b"k", {"total": 1}, b"the bytes"), written)
+    assert not gives_back(Entry(b"k", {"total": 1}, b"other bytes"), written)
 
 
 @pytest.mark.parametrize("number", [0, 7])
