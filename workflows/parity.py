@@ -46,7 +46,7 @@ class CheckParity:
     @workflow.init
     def __init__(self, request: ParityRequest) -> None:
         self._request = request
-        self._run = request.run or f"nightly-{workflow.now():%Y-%m-%d}-{workflow.info().run_id[:8]}"
+        self._run = request.run or f"nightly-{workflow.info().start_time:%Y-%m-%d}-{workflow.info().run_id[:8]}"
         self._pacing = request.pacing
         self._steering = Steering(paused=request.paused)
         self._total = Compared()
