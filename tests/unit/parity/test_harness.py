@@ -385,16 +385,18 @@ async def test_with_other_rules_or_another_plan_nothing_is_skipped() -> None:
 
 
 async def killed_inside_a_range() -> tuple[Shop, MemoryRuns, bytes]:
-    """A run that died with a range of the source begun and not done; the last key that it saw there."""
-    one_by_one = replace(SMALL, parallel=1)
-    for commits in range(2, 100):
+    """A run that died with no range done and one of the source begun; the last key that it saw there.
+
+    Two ranges are walked at once: which of them has a place at the fourth commit is not ours to say.
+    """
+    for _ in range(100):
         shop, store = stocked(), MemoryRuns()
         with pytest.raises(Killed):
-            await parity(shop, Killer(store, commits, committed=True), policy=one_by_one).run("r1", levels=("full",))
+            await parity(shop, Killer(store, 4, committed=True)).run("r1", levels=("full",))
         places = await store.progress(DOMAIN, "r1", "orders")
-        for place in places:
-            if place.number > 0 and place.cursor is not None and not place.done:
-                return shop, store, place.cursor
+        begun = [one.cursor for one in places if one.number > 0 and one.cursor is not None]
+        if begun and not any(one.done for one in places):
+            return shop, store, begun[0]
     raise AssertionError("no run died inside a range")
 
 
