@@ -25,6 +25,8 @@ from midflight.postgres.connection import open_target
 DOMAIN = "transactions"
 SHARE = 0.01
 STILL_SECONDS = 0.5
+SOON = 90.0
+"""The source is shared with whatever else is tested at the time."""
 
 
 class Writing:
@@ -38,7 +40,7 @@ class Writing:
         return read(self._path) if self._path.exists() else Story()
 
     def until(self, condition: Callable[[Story], bool]) -> Story:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + SOON
         while not condition(story := self.story()):
             assert time.monotonic() < deadline, f"it did not happen: {story.kinds} {story.refused}"
             time.sleep(0.05)

@@ -79,7 +79,7 @@ async def test_a_rehearsal_says_how_long_and_moves_the_token_and_harms_nobody(pr
         before = prepared.query("select * from midflight.domains")
         rehearsed = await run(prepared, "rehearse", Rehearse(ref=ref_of(prepared), token=0))
         assert prepared.query("select * from midflight.domains") == before
-        assert rehearsed.token == prepared.one("select max(token) from midflight.guards")
+        assert rehearsed.token >= prepared.one("select max(token) from midflight.guards") > 0
         assert rehearsed.forecast_seconds == pytest.approx(sum(rehearsed.steps.values()))
         assert set(rehearsed.steps) == {"acknowledge", "fence", "drain", "verify", "round trips"}
         with prepared.source() as shop:

@@ -18,7 +18,7 @@ from tests.fixtures.rig import Rig
 from tests.integration.parity.churn_kit import HOT, under_load
 from tests.integration.parity.parity_kit import opened
 
-PASSES = int(os.environ.get("MIDFLIGHT_TEST_CHURN_PASSES", "5"))
+PASSES = int(os.environ.get("MIDFLIGHT_TEST_CHURN_PASSES", "3"))
 RATE = float(os.environ.get("MIDFLIGHT_TEST_CHURN_RATE", "200"))
 LAG_SECONDS = float(os.environ.get("MIDFLIGHT_TEST_CHURN_LAG", "3"))
 POLICY = Policy(batch_size=300, range_size=1_000, parallel=2, barrier_seconds=60)

@@ -178,7 +178,7 @@ async def test_rows_and_guard_are_of_one_moment_while_the_tail_applies(both: Bot
 
     async def churn() -> None:
         async with both.rig.bridge() as bridge:
-            for version in range(1, 40):
+            for version in range(1, 20):
                 both.write(*(order(n, version) for n in range(0, 60, 3)))
                 await sync_keys(bridge, {"orders": keys}, "tail")
 
