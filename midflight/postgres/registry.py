@@ -31,7 +31,7 @@ _POLL = sql.SQL(
         on conflict (domain, instance) do update
            set seen_revision = excluded.seen_revision, oldest_revision = excluded.oldest_revision,
                oldest_seconds = excluded.oldest_seconds, lease_until = excluded.lease_until,
-               library = excluded.library, polled_at = clock_timestamp()
+               library = excluded."library", polled_at = clock_timestamp()
     )
     select d.domain, d.authority, d.epoch, d.revision, d.accepting, d.stage, d.reads_bp, d.dark_reads_bp,
            coalesce(p.mark, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from midflight.records.library import (
+from midflight.records.application import (
     READS_BREACHED,
     Beat,
     InstanceView,
