@@ -85,9 +85,6 @@ class TargetRows(Protocol):
         The rows of every table of the collection, in the order of `tables()`, children by position.
         """
 
-    async def scan_roots(self, schema: str, collection: CollectionMap, after: Any | None, at_most: int) -> list[Row]:
-        """Root rows in order of the key column, strictly after `after`."""
-
     async def rows_with_guards(
         self, plan: Plan, collection: CollectionMap, row_keys: Mapping[bytes, Any | None]
     ) -> RowsAndGuards:

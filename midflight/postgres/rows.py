@@ -48,12 +48,6 @@ class PostgresRows:
         async with self._session.snapshot() as connection:
             return await rows_in(connection, schema, collection, row_keys)
 
-    async def scan_roots(self, schema: str, collection: CollectionMap, after: Any | None, at_most: int) -> list[Row]:
-        """Root rows in order of the key column (text by bytes), strictly after `after`."""
-        root = tables(collection)[0]
-        parameters = {"after": after, "at_most": at_most}
-        return await self._session.rows(_scan(schema, root, first=after is None), parameters)
-
     async def rows_with_guards(
         self, plan: Plan, collection: CollectionMap, row_keys: Mapping[bytes, Any | None]
     ) -> RowsAndGuards:
@@ -159,14 +153,6 @@ def _rows_of(schema: str, table: Table) -> sql.Composed:
         root_key=sql.Identifier(table.root_key),
         key_type=sql.SQL(key_type),
         order=_order(table),
-    )
-
-
-def _scan(schema: str, root: Table, *, first: bool) -> sql.Composed:
-    key = _ordered(root, root.root_key)
-    after = sql.SQL("") if first else sql.SQL("where {} > %(after)s").format(key)
-    return sql.SQL("select {columns} from {table} {after} order by {key} limit %(at_most)s").format(
-        columns=_columns(root), table=sql.Identifier(schema, root.name), after=after, key=key
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from midflight.core.keys import key_bytes
 from midflight.core.outcome import Mapped
+from midflight.records import RowSpan
 from tests.integration.door_kit import DOMAIN, Shop, gone, open_shop, order, refused, shop
 
 VALUES: dict[str, tuple[str, Any]] = {
@@ -70,8 +71,9 @@ async def test_every_type_comes_back_as_it_went_in(postgres_database: str) -> No
         found = await here.target.rows.rows_of("public", wide, [1, 2])
         assert found == {1: ([full],), 2: ([empty],)}
         assert [type(v) for v in found[1][0][0]] == [int, *(type(value) for _, value in VALUES.values())]
-        assert await here.target.rows.scan_roots("public", wide, None, 10) == [full, empty]
-        assert await here.target.rows.scan_roots("public", wide, 1, 10) == [empty]
+        assert await here.target.rows.rows_of("public", wide, [2]) == {2: ([empty],)}
+        assert [row[0] for row in await here.target.rows.scan_keys("public", wide, RowSpan(), 10)] == [1, 2]
+        assert [row[0] for row in await here.target.rows.scan_keys("public", wide, RowSpan(after=1), 10)] == [2]
 
 
 async def test_rows_are_grouped_by_document_with_children_by_position(here: Shop) -> None:
@@ -98,7 +100,7 @@ async def test_roots_are_scanned_in_the_order_of_their_bytes_strictly_after_a_ke
     await here.apply([order(name, 1) for name in names])
     expected = sorted(names, key=str.encode)
     orders, seen = here.plan.collection("orders"), list[str]()
-    while rows := await here.target.rows.scan_roots("public", orders, seen[-1] if seen else None, 2):
+    while rows := await here.target.rows.scan_keys("public", orders, RowSpan(after=seen[-1] if seen else None), 2):
         seen += [row[0] for row in rows]
     assert seen == expected
 

@@ -13,7 +13,7 @@ from psycopg import sql
 from midflight.core.plan import Plan
 from midflight.errors import TargetError, TargetNotOurs, TargetRefused, TargetUnavailable
 from midflight.postgres.connection import open_target
-from midflight.records import Finding
+from midflight.records import Finding, RowSpan
 from tests.integration.door_kit import DOMAIN, MEMBERS, ORDERS, Shop, member, open_shop, order, shop
 
 MEMBERS_TABLE = 'create table members (id text collate "C" primary key, email text not null, extra jsonb)'
@@ -103,7 +103,7 @@ async def test_a_key_column_of_the_default_collation_works_too(
     async with open_shop(postgres_database, shop(MEMBERS)) as here:
         await here.apply({"members": [member("b", "m@x"), member("A", "a@x")]})
         await here.apply({"members": [member("b", "new@x")]}, path="repair")
-        found = await here.target.rows.scan_roots("public", here.plan.collection("members"), None, 10)
+        found = await here.target.rows.scan_keys("public", here.plan.collection("members"), RowSpan(), 10)
         assert [row[0] for row in found] == ["A", "b"]
 
 
