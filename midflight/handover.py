@@ -14,6 +14,7 @@ from midflight.attempt import Attempt, Missed, demand_marks, lower_fence, moved,
 from midflight.clock import nap, seconds
 from midflight.comparing import changed_keys, differing, differing_since
 from midflight.contracts.cutover import HandBack, HandedOver, HandOver
+from midflight.contracts.reverse import FEW_DIRTY
 from midflight.core.phase import Stage
 from midflight.core.routing import BUCKETS, Side
 from midflight.errors import AuthorityMoved, MidflightError, TargetUnavailable
@@ -28,8 +29,6 @@ UNDO_SECONDS = 5.0
 ALONE_SECONDS = UNDO_SECONDS + 3.0
 """So long after its time, and no longer, an attempt that undoes itself knows that no successor has raised a fence."""
 AGAIN_SECONDS = 0.2
-FEW_DIRTY = 100
-"""So few dirty keys are written back while writes are held."""
 
 
 async def hand_over(bridge: Bridge, request: HandOver, *, first: bool = True) -> HandedOver:

@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from midflight.contracts.cutover import HandBack, HandedOver, HandOver, Rehearse, Rehearsed
     from midflight.contracts.domain import Handover
     from midflight.contracts.parity import ParityReport
-    from midflight.contracts.reverse import DrainBack, DrainedBack
+    from midflight.contracts.reverse import FEW_DIRTY, DrainBack, DrainedBack
     from midflight.core.gates import Evidence
     from midflight.core.phase import Stage
     from workflows import options
@@ -159,7 +159,7 @@ async def _drain(move: Move) -> None:
     request = DrainBack(
         ref=move.ref,
         within_seconds=options.DRAIN_BACK_WITHIN.total_seconds(),
-        at_most=options.FEW_DIRTY,
+        at_most=FEW_DIRTY,
     )
 
     def start() -> workflow.ActivityHandle[DrainedBack]:
@@ -167,6 +167,6 @@ async def _drain(move: Move) -> None:
             ReverseActivities.drain_back, request, summary="drain what is to be written back", **options.SLICE
         )
 
-    while (drained := await move.steering.answer(start)).pending - drained.refused > options.FEW_DIRTY:
+    while (drained := await move.steering.answer(start)).pending - drained.refused > FEW_DIRTY:
         move.tell(waiting_for=f"{drained.pending:,} keys to be written back to the source")
         move.check_history()

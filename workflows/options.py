@@ -79,7 +79,5 @@ DRAIN_BEFORE_PARITY = timedelta(seconds=60)
 ACKNOWLEDGED_WITHIN = timedelta(seconds=30)
 """So long one look at late instances takes."""
 DRAIN_BACK_WITHIN = timedelta(seconds=30)
-FEW_DIRTY = 100
-"""So few dirty keys are written back inside the hold."""
 BOTH_WITHIN = timedelta(hours=24)
 """So long evidence keeps where two persons must approve: both approve the same."""

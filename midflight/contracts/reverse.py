@@ -22,6 +22,10 @@ class FollowedBack(Contract):
     done: bool = False
 
 
+FEW_DIRTY = 100
+"""So few dirty keys may be left to be written back while writes are held."""
+
+
 class DrainBack(Contract):
     """Wait until no dirty mark is pending. Nothing needs to be closed for it: it makes a hold short."""
 
