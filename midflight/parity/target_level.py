@@ -123,7 +123,7 @@ class Level:
         for elements, inner in at.children:
             elements.read(row, inner, kept or _NOTHING, reading)
         if kept:
-            self._read_kept(row, place, kept, fields)
+            self._read_kept(row, place, at, kept, fields)
         if len(fields) == before:
             fields[place.path] = NULL if self._is_whole or exact.get(".", "") is None else EMPTY_OBJECT
         for slot, column, reader in self._computed:
@@ -131,11 +131,10 @@ class Level:
 
     # --- what is kept beside the columns ---
 
-    def _read_kept(self, row: Row, place: Place, kept: Json, fields: dict[str, Normal]) -> None:
+    def _read_kept(self, row: Row, place: Place, at: _Bound, kept: Json, fields: dict[str, Normal]) -> None:
         exact = part_of(kept, "$exact")
-        leaves = self._bind(place).leaves if exact else {}
-        for path in exact.keys() & leaves.keys():
-            leaf, inner = leaves[path]
+        for path in exact.keys() & at.leaves.keys():
+            leaf, inner = at.leaves[path]
             _read_exact(exact_of(exact[path]), row[leaf.slot], leaf, inner, fields)
         if not self._is_whole:
             _read_unmapped(self._node, place, kept, fields)
@@ -152,9 +151,6 @@ class Level:
         yield from (child.path for child in self.children)
 
     def _bind(self, place: Place) -> _Bound:
-        known = self._bound.get(place.path)
-        if known is not None:
-            return known
         leaves = {leaf.path: (leaf, place.at(names_of(leaf.path))) for leaf in self._leaves}
         bound = _Bound(
             cells=tuple((one.slot, at.path, one.reader.read) for one, at in leaves.values() if not one.reader.is_tree),
