@@ -15,6 +15,7 @@ from midflight.core.keys import key_bytes
 from midflight.core.plan import Child, CollectionMap, TransformMap
 from midflight.core.transforms import MISSING as NO_FIELD
 from midflight.core.transforms import find_transform
+from midflight.parity.constants import constant_fields
 from midflight.parity.normal import Hidden, unreadable
 from midflight.parity.places import Place, names_of, spread, spread_document
 from midflight.parity.records import Entry, Normal
@@ -25,7 +26,9 @@ _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
 
 
 class SourceForm:
-    """Reads the documents of one collection. PlanError for a transform that does not exist.
+    """Reads the documents of one collection. PlanError for a transform that does not exist, and for an unfit constant.
+
+    What the target should hold beside a document's fields is said, too: columns that transforms compute, and constants.
 
     `strict` looks for what the driver's decoder hides (a name twice, deprecated types) in every document, which costs
     about as much as everything else here but decoding.
@@ -37,6 +40,7 @@ class SourceForm:
         self._root = Place()
         computed = _Computed(collection)
         self._computed = computed if computed.has_any else None
+        self._constants = constant_fields(collection.constants)
 
     def entry(self, raw: bytes) -> Entry:
         """The entry of one document, from its BSON bytes; `unreadable` where they cannot be told exactly."""
@@ -53,6 +57,8 @@ class SourceForm:
         spread_document(body, self._root, fields)
         if self._computed is not None:
             self._computed.add(body, self._root, fields)
+        if self._constants:
+            fields.update(self._constants)
         return Entry(key, fields, blake2b(raw, digest_size=16).digest())
 
     def _careful(self, raw: bytes) -> Entry:

@@ -68,6 +68,7 @@ class _Bound:
     leaves: dict[str, tuple[_Leaf, Place]]
     backs: tuple[tuple[Back, tuple[Place, ...]], ...]
     children: tuple[tuple[Elements, Place], ...]
+    computed: tuple[tuple[int, Place, Callable[[Any], Any] | None], ...]
 
 
 class Node(dict[str, "Node"]):
@@ -104,6 +105,8 @@ class Level:
                 specs = enumerate(transform.columns, slot)
                 self._computed += [(at, spec.column, reader_of(spec.type)) for at, spec in specs]
             slot += len(transform.columns)
+        if isinstance(plan, CollectionMap):
+            self._computed += [(at, one.column, reader_of(one.type)) for at, one in enumerate(plan.constants, slot)]
         self.children = [Elements(child, depth + 1, tables) for child in plan.children]
         self._is_whole = any(path == "." for path in self._homes())
         self._node = Node()
@@ -126,8 +129,8 @@ class Level:
             self._read_kept(row, place, at, kept, fields)
         if len(fields) == before:
             fields[place.path] = NULL if self._is_whole or exact.get(".", "") is None else EMPTY_OBJECT
-        for slot, column, reader in self._computed:
-            _read_computed(row[slot], place.column(column), reader, fields)
+        for slot, column, read in at.computed:
+            _read_computed(row[slot], column, read, fields)
 
     # --- what is kept beside the columns ---
 
@@ -162,6 +165,7 @@ class Level:
             leaves=leaves,
             backs=tuple((b, tuple(place.at(names_of(path)) for path in b.fields)) for b in self._backs),
             children=tuple((child, place.at(names_of(child.path))) for child in self.children),
+            computed=tuple((slot, place.column(column), reader.read) for slot, column, reader in self._computed),
         )
         if len(self._bound) < _MOST_BOUND:
             self._bound[place.path] = bound
@@ -229,9 +233,9 @@ def _read_cells(row: Row, at: _Bound, fields: dict[str, Normal]) -> None:
             spread(read(cell), place, fields)
 
 
-def _read_computed(cell: Any, place: Place, reader: Reader, fields: dict[str, Normal]) -> None:
+def _read_computed(cell: Any, place: Place, read: Callable[[Any], Any] | None, fields: dict[str, Normal]) -> None:
     if cell is not None:
-        spread(cell if reader.read is None else reader.read(cell), place, fields)
+        spread(cell if read is None else read(cell), place, fields)
 
 
 def _read_exact(exact: Any, cell: Any, leaf: _Leaf, place: Place, fields: dict[str, Normal]) -> None:

@@ -11,6 +11,8 @@ LOOKS = "tests/unit/parity/test_decide.py"
 MODEL = "tests/unit/parity/test_decide_model.py"
 GROUPS = "tests/unit/parity/test_causes.py"
 PLANNED = "tests/unit/parity/test_repair_plan.py"
+TORTURE = "tests/unit/parity/test_torture.py"
+COLUMNS = "tests/unit/parity/test_every_column.py"
 REPAIRED = "tests/integration/parity/test_repair.py"
 
 PARITY: tuple[Mutant, ...] = (
@@ -68,5 +70,16 @@ PARITY: tuple[Mutant, ...] = (
         "a repair removes rows that have no guard",
         (Edit("midflight/postgres/statements.py", " and %(path)s <> 'repair'", ""),),
         (f"{REPAIRED}::test_rows_without_a_guard_are_mended_at_once_whether_they_should_go_or_change",),
+    ),
+    Mutant(
+        "a constant's column is compared",
+        (
+            Edit("midflight/parity/source_form.py", "        if self._constants:\n", "        if False:\n"),
+            Edit("midflight/parity/target_level.py", "in enumerate(plan.constants, slot)]", "in ()]"),
+        ),
+        (
+            f"{TORTURE}::test_a_constants_column_that_says_something_else_is_found_and_named",
+            f"{COLUMNS}::test_whatever_cell_is_changed_is_found_but_for_what_says_the_same_document",
+        ),
     ),
 )

@@ -177,9 +177,11 @@ def test_one_changed_cell_is_found_and_named(column: str, cell: Any, path: str, 
     assert alone(compared(FLAT, FULL, changed(FLAT, rows, column, cell)).differences) == (path, kind)
 
 
-def test_a_constants_column_is_nobodys_field() -> None:
+@pytest.mark.parametrize(("cell", "kind"), [("application", Kind.VALUE), ("", Kind.VALUE), (None, Kind.MISSING)])
+def test_a_constants_column_that_says_something_else_is_found_and_named(cell: Any, kind: Kind) -> None:
     rows = rows_of(FLAT, FULL)
-    assert compared(FLAT, FULL, changed(FLAT, rows, "origin", "application")).differences == ()
+    assert source(FLAT, FULL).fields["=origin"] == "mongo"
+    assert alone(compared(FLAT, FULL, changed(FLAT, rows, "origin", cell)).differences) == ("=origin", kind)
 
 
 # --- rows of elements -----------------------------------------------------------------------------------------------
