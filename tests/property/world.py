@@ -53,6 +53,8 @@ KEYS = ("a", "b", "c")
 _ALL = [key_bytes(key) for key in KEYS]
 LEASE_SECONDS = 60.0
 HOLD_SECONDS = 0.8
+EMPTY_FEED_SECONDS = 0.02
+"""How long a step of the tail waits for events where there are none: what was written is there at once."""
 REFUSED_BY_TRIGGER = "MF001"
 SOON = 20.0
 
@@ -330,7 +332,7 @@ class World:
         position = await self.bridge.target.ledger.position(DOMAIN)
         assert position is not None
         feed = self.bridge.source.feed
-        following = feed.follow(DOMAIN, ["things"], position.token, at_most=100, wait_seconds=0.2)
+        following = feed.follow(DOMAIN, ["things"], position.token, at_most=100, wait_seconds=EMPTY_FEED_SECONDS)
         self._changes = await self._following.enter_async_context(following)
         self.position = position
 
