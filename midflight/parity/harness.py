@@ -58,12 +58,14 @@ class Parity:
     ) -> RunRecord:
         """Run the levels, or go on with the run of this name; a finished one is returned as it is kept.
 
+        A run goes on with the levels it was begun with, whatever is asked for then.
         `frozen`: nobody writes to the source, and the target has everything; then every difference is settled at once.
         A run that could not decide because the target did not follow in time comes back without an end: begin it again.
         """
         record = await self.begin(run, mode, levels)
         if record.finished_at is not None:
             return record
+        levels = [outcome.level for outcome in record.levels] or levels
         work = await self.work_on(record, levels, frozen=frozen)
         await self._walk(work)
         return await self.conclude(record, work, levels, decided=await settle(work))
@@ -93,11 +95,12 @@ class Parity:
     # --- the steps of a run, for whoever does them apart, with `ranges.walk` and `suspects.settle` --------------------
 
     async def begin(self, run: str, mode: Mode, levels: Iterable[Level]) -> RunRecord:
-        """Record the run and cut its ranges; a known run is returned as it stands."""
+        """Record the run with its levels and cut its ranges; a known run is returned as it stands."""
         try:
             return await self.store.record(self.domain, run)
         except RunUnknown:
-            record = RunRecord(self.domain, run, mode, utc_now(), None, self.plan_fingerprint)
+            asked = level.begun(levels)
+            record = RunRecord(self.domain, run, mode, utc_now(), None, self.plan_fingerprint, asked)
             await self.store.begin(record, await self._ranges(levels))
             return await self.store.record(self.domain, run)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, get_args
 
@@ -17,6 +17,12 @@ from midflight.parity.work import Work
 LEVELS: tuple[Level, ...] = get_args(Level)
 COMPARING: frozenset[Level] = frozenset(("sample", "full"))
 """The levels for which keys are always compared; for the census they are where the servers cannot count."""
+
+
+def begun(levels: Iterable[Level]) -> tuple[LevelOutcome, ...]:
+    """What a run begins with: by it is kept which levels were asked for."""
+    asked = frozenset(levels)
+    return tuple(LevelOutcome(level, Verdict.INCOMPLETE) for level in LEVELS if level in asked)
 
 
 async def structure(*sides: Side) -> LevelOutcome:

@@ -186,7 +186,10 @@ class LevelOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A whole run, as it is kept. `mode`: a gate run trusts nothing; a watch run skips what it saw equal before."""
+    """A whole run, as it is kept. `mode`: a gate run trusts nothing; a watch run skips what it saw equal before.
+
+    `levels` of a run that has not ended are those it was begun with, all incomplete.
+    """
 
     domain: str
     run: str

@@ -36,8 +36,8 @@ _RECORD = (
 _ONE = sql.SQL(_RECORD + "and run = %s")
 _NEWEST = sql.SQL(_RECORD + "order by number desc limit %s")
 _BEGIN = sql.SQL(
-    "insert into midflight.parity_reports (domain, run, mode, started_at, plan_fingerprint)"
-    " values (%s, %s, %s, %s, %s) on conflict (domain, run) do nothing"
+    "insert into midflight.parity_reports (domain, run, mode, started_at, plan_fingerprint, levels)"
+    " values (%s, %s, %s, %s, %s, %s::jsonb) on conflict (domain, run) do nothing"
 )
 _BEGIN_RANGE = sql.SQL(
     "insert into midflight.parity_places (domain, run, entity, number, lower_key, upper_key)"
@@ -88,8 +88,9 @@ class PostgresRuns:
         self._session = session
 
     async def begin(self, record: RunRecord, ranges: Mapping[str, Sequence[KeyRange]]) -> None:
-        """Record a run and, by entity, its ranges, numbered from 0. A known run stays as it is."""
-        new = (record.domain, record.run, record.mode, record.started_at, record.plan_fingerprint)
+        """Record a run, its levels and, by entity, its ranges, numbered from 0. A known run stays as it is."""
+        levels = _text(_LEVELS, record.levels)
+        new = (record.domain, record.run, record.mode, record.started_at, record.plan_fingerprint, levels)
         places = [
             (record.domain, record.run, entity, number, keys.lower, keys.upper)
             for entity, of_one in ranges.items()

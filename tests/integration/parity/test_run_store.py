@@ -55,6 +55,12 @@ async def test_a_run_that_has_begun_is_known_with_its_ranges(runs: RunStore) -> 
     assert [p.number for p in await runs.progress(DOMAIN, "r1", "members")] == [0]
 
 
+async def test_a_run_that_has_begun_is_kept_with_its_levels(runs: RunStore) -> None:
+    begun = replace(RECORD, run="r2", levels=(LevelOutcome("sample", Verdict.INCOMPLETE),))
+    await runs.begin(begun, {})
+    assert await runs.record(DOMAIN, "r2") == begun
+
+
 async def test_a_known_run_stays_as_it_is_when_it_is_begun_again(runs: RunStore) -> None:
     """Red without `on conflict do nothing`, and with ranges written all the same: keys would be compared twice."""
     again = replace(RECORD, mode="watch", started_at=NOW + timedelta(hours=1))
