@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from midflight.clock import nap
 from midflight.core.fingerprint import fingerprint
 from midflight.core.plan import Child, CollectionMap, Plan
+from midflight.parity.barrier import DrainBarrier
 from midflight.parity.harness import Parity
 from midflight.parity.pace import Listener
 from midflight.parity.policy import DEFAULT, Policy
 from midflight.parity.ports import Barrier, RunStore
 from midflight.parity.rules import Rules
-from midflight.parity.sides import DrainBarrier, SourceSide, TargetSide
+from midflight.parity.source_side import SourceSide
+from midflight.parity.target_side import TargetSide
 from midflight.sync import Bridge
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from midflight.parity.barrier import DrainBarrier
 from midflight.parity.harness import Parity
 from midflight.parity.policy import Policy
 from midflight.parity.ports import RunStore
 from midflight.parity.rules import Rules
-from midflight.parity.sides import DrainBarrier, SourceSide, TargetSide
+from midflight.parity.source_side import SourceSide
+from midflight.parity.target_side import TargetSide
 from midflight.postgres.connection import open_runs
 from tests.fixtures.rig import Rig
 

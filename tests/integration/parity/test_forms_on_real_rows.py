@@ -15,8 +15,8 @@ from midflight.parity.compare import compare
 from midflight.parity.normal import NULL
 from midflight.parity.records import Entry
 from midflight.parity.rules import Rules
-from midflight.parity.sides import TargetSide
 from midflight.parity.source_form import SourceForm
+from midflight.parity.target_side import TargetSide
 from tests.fixtures.applier import as_applier
 from tests.integration.door_kit import Shop, open_shop, shop
 from tests.integration.test_mapping_postgres import drawn

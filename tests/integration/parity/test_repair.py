@@ -19,7 +19,8 @@ from midflight.parity.ports import RunStore
 from midflight.parity.records import Cause, Mismatch, State, Verdict
 from midflight.parity.repair import RepairPlan, plan_repair, range_counts, repair
 from midflight.parity.rules import Rules
-from midflight.parity.sides import SourceSide, TargetSide
+from midflight.parity.source_side import SourceSide
+from midflight.parity.target_side import TargetSide
 from midflight.postgres.connection import open_runs
 from midflight.sync import Bridge, sync_keys
 from tests.fixtures.applier import as_applier

@@ -14,10 +14,12 @@ from midflight.core.documents import digest
 from midflight.core.keys import key_bytes
 from midflight.core.plan import Invariant, Plan
 from midflight.errors import PlanError, TargetError
+from midflight.parity.barrier import DrainBarrier
 from midflight.parity.compare import compare
 from midflight.parity.records import DELETED, QUARANTINED, Entry
 from midflight.parity.rules import Rules
-from midflight.parity.sides import DrainBarrier, SourceSide, TargetSide
+from midflight.parity.source_side import SourceSide
+from midflight.parity.target_side import TargetSide
 from midflight.records import DirtyKey, KeyRange
 from midflight.sync import Bridge, sync_keys
 from tests.fixtures.applier import as_applier

@@ -1,0 +1,134 @@
+"""The target of a domain as a side, over its ports.
+
+What a row *says* is read by `target_form` and `image_form`, which share nothing with the mapping. The mapping is used
+for two things only: to find the row of a key, and (`deep`) to rebuild what was applied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from midflight.core.mapping import Mapper, mapper_for
+from midflight.core.outcome import Row
+from midflight.core.plan import Invariant, Plan
+from midflight.parity.labels import label_of
+from midflight.parity.normal import normal
+from midflight.parity.records import DELETED, Entry, Normal
+from midflight.parity.stray import cell_of, key_of_row
+from midflight.parity.target_entries import NOTHING, entries_of, version_of
+from midflight.parity.target_form import TargetForm
+from midflight.ports import Target
+from midflight.records import FieldCount, Finding, KeyRange, RowSpan
+
+QUARANTINED_AT_MOST = 100_000
+"""No query takes more keys than that; a domain with as many entries has other troubles."""
+
+
+class TargetSide:
+    """The tables of a plan in the target. Implements `Side` and what it may offer beside.
+
+    Keys are those that the rows say. A row whose key column holds what no key of a document leads to has a key of its
+    own (`midflight.parity.stray`), which no other side has.
+    """
+
+    def __init__(self, target: Target, plan: Plan) -> None:
+        self._target = target
+        self._plan = plan
+        self._schema = plan.target.schema_
+        self._forms = {entry.collection: TargetForm(entry) for entry in plan.collections}
+
+    async def count(self, entity: str) -> int:
+        """Counted."""
+        return await self._target.rows.count_roots(self._schema, self._plan.collection(entity))
+
+    async def ranges(self, entity: str, parts: int) -> list[KeyRange]:
+        """In order of the key column."""
+        collection = self._plan.collection(entity)
+        rows = await self._target.rows.key_bounds(self._schema, collection, parts) if parts > 1 else []
+        bounds = [key_of_row(mapper_for(collection), row) for row in rows]
+        return [KeyRange(lower, upper) for lower, upper in zip([None, *bounds], [*bounds, None], strict=True)]
+
+    async def read(
+        self, entity: str, keys: KeyRange, *, above: bytes | None, at_most: int
+    ) -> AsyncIterator[list[Entry]]:
+        """Page by page, each of one moment."""
+        async for page in self._walk(entity, keys, above, at_most):
+            found = await self.fetch(entity, page)
+            if entries := [found[key] for key in page if key in found and found[key].unreadable != DELETED]:
+                yield entries
+
+    async def read_versions(
+        self, entity: str, keys: KeyRange, *, above: bytes | None, at_most: int
+    ) -> AsyncIterator[list[Entry]]:
+        """As `read`, from keys and guards alone."""
+        async for page in self._walk(entity, keys, above, at_most):
+            found = await self.fetch_versions(entity, page)
+            yield [found.get(key, Entry(key, NOTHING)) for key in page]
+
+    async def keys(self, entity: str, *, above: bytes | None, at_most: int) -> AsyncIterator[list[bytes]]:
+        """In order of the key column, page by page."""
+        async for page in self._walk(entity, KeyRange(), above, at_most):
+            yield page
+
+    async def fetch(self, entity: str, keys: Sequence[bytes], *, deep: bool = False) -> dict[bytes, Entry]:
+        """Rows and guards of one moment. `deep` rebuilds the documents and compares them with the guards' checksums."""
+        collection = self._plan.collection(entity)
+        row_keys = _row_keys(mapper_for(collection), keys)
+        found = await self._target.rows.rows_with_guards(self._plan, collection, row_keys)
+        mapper = mapper_for(collection) if deep else None
+        return await asyncio.to_thread(entries_of, self._forms[entity], mapper, row_keys, found)
+
+    async def fetch_versions(self, entity: str, keys: Sequence[bytes]) -> dict[bytes, Entry]:
+        """From the guards alone: whether there are rows is not looked at."""
+        guards = await self._target.rows.guards_of(self._plan, self._plan.collection(entity), keys)
+        return {key: version_of(key, guard) for key, guard in guards.items()}
+
+    async def sample(self, entity: str, size: int, seed: int) -> list[bytes]:
+        """By the hash of the keys; walks over all of them."""
+        collection = self._plan.collection(entity)
+        rows = await self._target.rows.sample_keys(self._schema, collection, size, seed)
+        return [key_of_row(mapper_for(collection), row) for row in rows]
+
+    async def last_token(self) -> int:
+        """A token no smaller than that of any guard that can be read now."""
+        return await self._target.rows.last_token(self._plan.domain)
+
+    async def quarantined(self, entity: str) -> list[bytes]:
+        """Waived or not; without late writes, whose keys have rows."""
+        entries = await self._target.ledger.quarantined(
+            self._plan.domain, collection=entity, only_open=False, at_most=QUARANTINED_AT_MOST
+        )
+        return list({entry.key for entry in entries if entry.path != "tripwire"})
+
+    async def census(self, entity: str, *, without: Sequence[bytes] = ()) -> dict[str, FieldCount]:  # noqa: ARG002
+        """Counted by the server. What it cannot hold it does not count: the source has no quarantine."""
+        return await self._target.rows.census(self._schema, self._plan.collection(entity))
+
+    async def structure(self) -> list[Finding]:
+        """Tables, indexes and foreign keys."""
+        return await self._target.schema.structure(self._plan)
+
+    async def points(self, invariant: Invariant) -> list[tuple[str, Normal]]:
+        """What the query gives."""
+        found = await self._target.rows.points(self._schema, invariant.target)
+        return [(label_of(label), normal(value)) for label, value in found]
+
+    async def _walk(self, entity: str, keys: KeyRange, above: bytes | None, at_most: int) -> AsyncIterator[list[bytes]]:
+        collection = self._plan.collection(entity)
+        mapper = mapper_for(collection)
+        lower, after, upper = (None if key is None else cell_of(mapper, key) for key in (keys.lower, above, keys.upper))
+        while rows := await self._target.rows.scan_keys(
+            self._schema, collection, RowSpan(lower, after, upper), at_most
+        ):
+            after = rows[-1][0]
+            yield await asyncio.to_thread(_keys_of_rows, mapper, rows)
+
+
+def _row_keys(mapper: Mapper, keys: Sequence[bytes]) -> dict[bytes, Any]:
+    return {key: cell_of(mapper, key) for key in keys}
+
+
+def _keys_of_rows(mapper: Mapper, rows: Sequence[Row]) -> list[bytes]:
+    return [key_of_row(mapper, row) for row in rows]
