@@ -64,7 +64,7 @@ async def test_a_worker_killed_in_the_way_back_changes_nothing_about_its_end(rig
     plan = rig.plan.model_copy(update={"soak_seconds": LONG})
     with rig.source() as shop:
         shop.orders.insert_many([order(n) for n in range(300)])
-        rig.start_worker()
+        rig.start_worker(hurried=True)
         handle = await rig.start(plan)
         await in_charge(rig, handle, epoch=2)
         rig.kill_workers()
@@ -72,10 +72,10 @@ async def test_a_worker_killed_in_the_way_back_changes_nothing_about_its_end(rig
         client: Client = await connect(rig.temporal_address, "default")
         said = Rollback(person="ann", to=Phase.RAMP, reason="drill")
         await client.get_workflow_handle(handle.id).signal("rollback", said)
-        rig.start_worker()
+        rig.start_worker(hurried=True)
         await until(lambda: left_to_write_back(rig) == 0, "the reverse tail to begin")
         rig.kill_workers()
-        rig.start_worker()
+        rig.start_worker(hurried=True)
         status = await until_status(
             handle, lambda s: s.state.state in ("rolled_back", "attention"), "the way back, done or undone"
         )

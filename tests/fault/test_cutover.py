@@ -127,7 +127,7 @@ async def test_the_validator_that_was_there_is_put_back_when_a_cutover_is_undone
 async def test_a_worker_killed_in_the_hold_is_found_out_and_the_cutover_undone(rig: Rig) -> None:
     """kill -9 between fence and flip: the next attempt opens the source again within seconds, and says so."""
     with rig.source() as shop:
-        rig.start_worker()
+        rig.start_worker(hurried=True)
         handle = await at_the_cutover(rig, shop)
         await asyncio.to_thread(slow_applies_in_the_hold, rig)
         writing = asyncio.create_task(write_until_fenced(shop))
@@ -136,7 +136,7 @@ async def test_a_worker_killed_in_the_hold_is_found_out_and_the_cutover_undone(r
         rig.kill_workers()
         assert rig.query("select stage, authority from midflight.domains") == [("hold", "source")]
         killed = time.monotonic()
-        rig.start_worker()
+        rig.start_worker(hurried=True)
         status = await until_status(handle, lambda s: s.state.state == "attention", "the undone cutover")
         assert "an earlier attempt ended before its flip, and was undone" in status.state.problem
         assert rig.query("select stage, authority, epoch from midflight.domains") == [("ramp", "source", 1)]

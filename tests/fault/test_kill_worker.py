@@ -67,19 +67,19 @@ async def test_a_worker_killed_in_backfill_tail_and_verify_leaves_no_trace(rig: 
     plan = rig.plan.model_copy(update={"pacing": pacing})
     with rig.source() as shop:
         shop.orders.insert_many([order(n) for n in range(DOCUMENTS)])
-        rig.start_worker()
+        rig.start_worker(hurried=True)
         with writing(shop):
             handle = await rig.start(plan)
             await until(lambda: (rig.one(BACKFILL_BATCHES) or 0) > 6, "a few batches of the backfill")
             rig.kill_workers()
             batches_at_kill = rig.one(BACKFILL_BATCHES)
             commits_at_kill = rig.one(TAIL_COMMITS)
-            rig.start_worker()
+            rig.start_worker(hurried=True)
             await until(lambda: rig.one(BACKFILL_BATCHES) > batches_at_kill, "the backfill to go on")
             await until(lambda: rig.one(TAIL_COMMITS) > commits_at_kill, "the tail to go on")
             await until(lambda: (rig.one(VERIFY_BATCHES) or 0) > 3, "a few batches of the parity run")
             rig.kill_workers()
-            rig.start_worker()
+            rig.start_worker(hurried=True)
             await until_status(handle, lambda s: s.state.phase is Phase.CUTOVER, "the cutover's gate")
         assert_batches(rig)
         expected = in_source(shop)  # nobody writes any more; at its end the move archives and drops the source
