@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from midflight.core.plan_file import load_plan
+from starter.__main__ import run
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -46,17 +45,11 @@ def test_every_make_target_that_is_named_exists(page: Path) -> None:
     assert set(TARGET.findall(written_as_code)) <= known
 
 
-def test_every_command_that_is_named_exists() -> None:
+def test_every_command_that_is_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
     named = {command for page in PAGES for command in COMMAND.findall(page.read_text())}
     assert {"start", "watch", "approve", "quarantine list"} <= named
     for command in sorted(named):
-        asked = subprocess.run(
-            [sys.executable, "-m", "starter", *shlex.split(command), "--help"],
-            cwd=ROOT,
-            capture_output=True,
-            check=False,
-        )
-        assert asked.returncode == 0, f"{command}: {asked.stderr.decode()}"
+        assert run([*shlex.split(command), "--help"]) == 0, f"{command}: {capsys.readouterr().err}"
 
 
 def test_the_plan_in_the_readme_is_a_good_plan() -> None:
