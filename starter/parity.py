@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import asdict, replace
-from itertools import count
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from midflight.clock import utc_now
 from midflight.errors import RunUnknown
-from midflight.parity.harness import Mode
-from midflight.parity.levels import LEVELS
-from midflight.parity.policy import DEFAULT, Policy
-from midflight.parity.records import Level, RunRecord
-from midflight.parity.report.wording import duration, moment, number
-from starter import parity_gate, parity_keys, parity_schedule
-from starter.parity_desk import Desk, Lag, PlanOption, Shelf, Store, Where, desk, shelf
+from midflight.parity.policy import DEFAULT
+from midflight.parity.records import RunRecord
+from starter import parity_gate, parity_keys, parity_schedule, parity_watch
+from starter.parity_desk import Lag, PlanOption, Rate, Shelf, Store, Where, desk, shelf
 from starter.parity_exits import Answer, answer_of, end
-from starter.parity_levels import LevelName, levels_of
+from starter.parity_levels import LevelName
+from starter.parity_named import NamedRun, new_name, run_of
 from starter.parity_output import AsForm, Out, Values, gather_report, write_report
-from starter.parity_progress import Teller
-from starter.session import AsJson, Domain, Session, run, show_json, stdout
+from starter.parity_records import Cells, cells_of, data_of
+from starter.session import AsJson, Domain, Session, run
 from starter.tables import columns
 
 Levels = Annotated[
@@ -33,11 +28,22 @@ Levels = Annotated[
 Frozen = Annotated[
     bool, typer.Option("--frozen", help="Nobody writes and the target has everything: whatever differs is wrong.")
 ]
-Rate = Annotated[float | None, typer.Option("--rate", min=1, help="Keys a second at most. Default: no limit.")]
+Named = Annotated[
+    str,
+    typer.Option("--run", metavar="NAME", help="The run's name; one that is kept is gone on with.", show_default=False),
+]
+Resumed = Annotated[
+    str, typer.Option("--resume", metavar="NAME", help="As --run, but only one that is kept.", show_default=False)
+]
+SampleRate = Annotated[
+    float, typer.Option(min=1e-9, max=0.5, help="A clean sample shows that fewer than this share of keys differ,")
+]
+Confidence = Annotated[float, typer.Option(min=0.5, max=0.999999, help="at this confidence.")]
 
 app = typer.Typer(name="parity", help="Do both stores say the same?", no_args_is_help=True)
 parity_keys.register(app)
 parity_gate.register(app)
+parity_watch.register(app)
 parity_schedule.register(app)
 
 
@@ -50,15 +56,12 @@ def _group() -> None:
 def run_levels(  # noqa: PLR0913 - every option is one
     domain: Domain,
     plan: PlanOption = None,
+    name: Named = "",
+    resume: Resumed = "",
     level: Levels = None,
     frozen: Frozen = False,
-    resume: Annotated[str, typer.Option("--resume", metavar="RUN", help="Go on with a run that was broken off.")] = "",
-    sample_rate: Annotated[
-        float, typer.Option(min=1e-9, max=0.5, help="A clean sample shows that fewer than this share of keys differ,")
-    ] = DEFAULT.sample_rate,
-    confidence: Annotated[
-        float, typer.Option(min=0.5, max=0.999999, help="at this confidence.")
-    ] = DEFAULT.sample_confidence,
+    sample_rate: SampleRate = DEFAULT.sample_rate,
+    confidence: Confidence = DEFAULT.sample_confidence,
     rate: Rate = None,
     lag: Lag = 5.0,
     form: AsForm = "text",
@@ -66,51 +69,28 @@ def run_levels(  # noqa: PLR0913 - every option is one
     values: Values = False,
     target: Store = "",
 ) -> None:
-    """Compare both stores and report. It can be broken off, and resumed with the same --level."""
-    session = Session.begin(as_json=False)
+    """Compare both stores and report. A run that was broken off goes on under its name, with the levels it had."""
+    if name and resume:
+        raise typer.BadParameter("Say --run or --resume, not both.")
+    session, where = Session.begin(as_json=False), Where(domain, target, plan)
     policy = replace(DEFAULT, sample_rate=sample_rate, sample_confidence=confidence, documents_per_second=rate)
-    where = Where(domain, target, plan)
+    named = NamedRun(session, where, name or resume or new_name("run"), frozen=frozen)
 
     async def work() -> Answer:
         async with desk(session, where, lag=lag) as open_desk:
-            name = await _resumed(open_desk, resume) if resume else _new_name("run")
-            record = await _run(open_desk, policy, name, "gate", levels_of(level), frozen)
+            levels = await named.levels(open_desk, level, must_be_kept=bool(resume))
+            named.begun = True
+            record = await run_of(open_desk, policy, named.name, "gate", levels, frozen=frozen)
         if record.finished_at is None:
-            session.note(NOT_ENDED.format(name=name))
+            named.tell_not_followed()
         async with shelf(session, where) as found:
-            await write_report(session, found, await gather_report(found, domain, name, values), form, out)
+            whole = await gather_report(found, domain, named.name, values)
+            await write_report(session, found, whole, form, out)
         return answer_of(record)
 
-    end(run(work()))
-
-
-@app.command()
-def watch(  # noqa: PLR0913
-    domain: Domain,
-    plan: PlanOption = None,
-    every: Annotated[float, typer.Option(min=0, help="Seconds between two runs.")] = 3_600.0,
-    times: Annotated[int, typer.Option(min=0, help="So many runs; 0: until stopped.")] = 0,
-    rate: Rate = None,
-    lag: Lag = 5.0,
-    target: Store = "",
-    as_json: AsJson = False,
-) -> None:
-    """Compare again and again, leaving out what has not changed since it was equal. Opens no gate."""
-    session, policy = Session.begin(as_json), replace(DEFAULT, documents_per_second=rate)
-
-    async def work() -> Answer:
-        answer = Answer.PASS
-        async with desk(session, Where(domain, target, plan), lag=lag) as open_desk:
-            for done in count(1):
-                record = await _run(open_desk, policy, _new_name("watch"), "watch", LEVELS, False)
-                _tell(session, record)
-                answer |= answer_of(record)
-                if done == times:
-                    break
-                await asyncio.sleep(every)
-        return answer
-
-    end(run(work()))
+    with named.broken_off():
+        answer = run(work())
+    end(answer)
 
 
 @app.command()
@@ -150,33 +130,10 @@ def history(
             return await found.runs.history(domain, at_most)
 
     found = run(work())
-    table = columns("run", "mode", "began", "took", "verdict", "compared", "settled", "undecided", "levels")
+    table = columns(*Cells._fields)
     for record in found:
-        table.add_row(*(Text(cell) for cell in _cells(record)))
-    session.show([_data(record) for record in found], table if found else f"{domain} has no run of parity.")
-
-
-NOT_ENDED = (
-    "The target did not follow in time, so suspects are left and the run has not ended. See that the tail is at work, "
-    "then go on: --resume {name}."
-)
-
-
-def _new_name(kind: str) -> str:
-    """The name of a run that begins now."""
-    return f"{kind}-{utc_now():%Y%m%d-%H%M%S-%f}"[:-3]
-
-
-async def _resumed(open_desk: Desk, name: str) -> str:
-    await open_desk.runs.record(open_desk.bridge.plan.domain, name)
-    return name
-
-
-async def _run(
-    open_desk: Desk, policy: Policy, name: str, mode: Mode, levels: tuple[Level, ...], frozen: bool
-) -> RunRecord:
-    with Teller() as teller:
-        return await open_desk.parity(policy, teller).run(name, mode, levels, frozen)
+        table.add_row(*(Text(cell) for cell in cells_of(record)))
+    session.show([data_of(record) for record in found], table if found else f"{domain} has no run of parity.")
 
 
 async def _newest(found: Shelf, domain: str) -> str:
@@ -184,37 +141,3 @@ async def _newest(found: Shelf, domain: str) -> str:
     if not runs:
         raise RunUnknown(f"{domain} has no run of parity.", next_step=f"Begin one: `midflight parity run {domain}`.")
     return runs[0].run
-
-
-def _tell(session: Session, record: RunRecord) -> None:
-    if session.as_json:
-        show_json(_data(record), one_line=True)
-    else:
-        name, _, began, took, verdict, compared, settled, undecided, _ = _cells(record)
-        said = f"{compared} compared, {settled} settled, {undecided} undecided"
-        stdout().print(f"{began}  {verdict.upper()}  {said}, {took}  ({name})", markup=False, soft_wrap=True)
-
-
-def _data(record: RunRecord) -> dict[str, Any]:
-    return {
-        "run": record.run,
-        "mode": record.mode,
-        "verdict": record.verdict.value,
-        "started_at": record.started_at.isoformat(),
-        "finished_at": record.finished_at.isoformat() if record.finished_at is not None else None,
-        "plan_fingerprint": record.plan_fingerprint,
-        "levels": {one.level: one.verdict.value for one in record.levels},
-        "entities": [asdict(one) for one in record.entities],
-    }
-
-
-def _cells(record: RunRecord) -> tuple[str, ...]:
-    ended, entities = record.finished_at, record.entities
-    sums = (
-        sum(one.compared + one.skipped for one in entities),
-        sum(one.settled for one in entities),
-        sum(one.hot + one.suspects for one in entities),
-    )
-    took = "has not ended" if ended is None else duration((ended - record.started_at).total_seconds())
-    levels = ", ".join(f"{one.level} {one.verdict}" for one in record.levels)
-    return (record.run, record.mode, moment(record.started_at), took, record.verdict.value, *map(number, sums), levels)

@@ -37,6 +37,7 @@ Lag = Annotated[
     float,
     typer.Option("--lag", min=0, help="Where no move is known: seconds that a change may take to reach the target."),
 ]
+Rate = Annotated[float | None, typer.Option("--rate", min=1, help="Keys a second at most. Default: no limit.")]
 UNKNOWN = (
     "The ledger knows no move of {domain}, so there is no tail to wait for and there are no guards: what differs, "
     "and still does so unchanged {lag:g} s later, counts as different for good. A change that takes longer than "

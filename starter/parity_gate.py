@@ -78,9 +78,11 @@ def gate(
 
 
 def judge(history: Sequence[RunRecord], demand: Demand, now: datetime) -> Gate:
-    """Pure. `history` is newest first; the newest gate run decides, and every watch run since may speak against it."""
+    """Pure. `history` is newest first; the newest gate run decides, and the watch run since may speak against it."""
     newest = next((one for one in history if one.mode == "gate"), None)
-    watched = [one for one in history[: history.index(newest) if newest else None] if one.mode == "watch"]
+    since = history[: history.index(newest) if newest else None]
+    # One that was broken off says nothing, and takes nothing back of what the one before it said.
+    watched = [one for one in since if one.mode == "watch" and one.finished_at is not None]
     found = [*_of_watch(watched)]
     if newest is None:
         found.append((_INCOMPLETE, "there is no gate run: begin one with `midflight parity run`"))

@@ -238,7 +238,7 @@ async def _repair(open_desk: Desk, name: str, max_deletes: int | None, person: s
     if record.verdict is Verdict.INCOMPLETE and record.finished_at is None:
         raise Refused(
             f"{name} has not ended: it may find more.",
-            next_step=f"Resume it first: `midflight parity run {bridge.plan.domain} --resume {name}`.",
+            next_step=f"Resume it first: `midflight parity run {bridge.plan.domain} --run {name}`.",
         )
     parity = open_desk.parity()
     found = [one async for page in pages_of(runs, parity.domain, name, (State.SETTLED,), PAGE) for one in page]

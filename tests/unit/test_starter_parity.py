@@ -64,6 +64,7 @@ def test_the_names_of_levels_are_those_of_the_library() -> None:
         ([ran(full=Verdict.FAIL), ran()], 68, "level full is fail"),
         ([ran("w", "watch", full=Verdict.FAIL), ran()], 68, "w has failed since"),
         ([ran("w", "watch"), ran("v", "watch", full=Verdict.FAIL), ran()], 0, ""),
+        ([ran("w", "watch", ended=False), ran("v", "watch", full=Verdict.FAIL), ran()], 68, "v has failed since"),
         ([ran(), ran("w", "watch", full=Verdict.FAIL)], 0, ""),
         ([ran(sample=Verdict.FAIL)], 0, ""),
     ],
