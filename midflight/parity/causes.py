@@ -6,35 +6,40 @@ whatever the values look like. Where the target should hold this very image, the
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
+from midflight.parity.normal import MISSING, ORPHAN
 from midflight.parity.patterns import pattern_of
-from midflight.parity.records import DELETED, Cause, Entry, FieldDifference, Mismatch, State
+from midflight.parity.records import DELETED, Cause, Entry, FieldDifference, Kind, Mismatch, State
 
 MAPPING_BUG_SHARE = 0.5
 MAPPING_BUG_KEYS = 10
+_OF_A_COLUMN = re.compile(r"(?:^|(?<!\\)\.)=")
+"""A part of a path that names a column, not a field."""
 _LATE = (Cause.STALE, Cause.LOST_UPDATE, Cause.LOST_DELETE)
 
 Differences = tuple[FieldDifference, ...]
 
 
 def cause_of(
-    source: Entry | None, target: Entry | None, differences: Differences, *, settled: bool
+    source: Entry | None, target: Entry | None, differences: Differences, *, settled: bool, guarded: bool = True
 ) -> tuple[Cause, Differences]:
     """The key's cause, and the differences with the pattern of each as its cause (unknown where there is none).
 
-    What is not settled is stale: the target may only be late.
+    What is not settled is stale: the target may only be late. `guarded` is whether the target notes what was applied:
+    if so, rows without a note are somebody else's; if not, nobody can tell a rogue write from a loss.
     """
-    fields = tuple(replace(one, cause=pattern_of(one.source, one.target)) for one in differences)
+    fields = _with_patterns(source, differences)
     if not settled:
         return Cause.STALE, fields
     if source is None or source.unreadable == DELETED:
-        return _extra(target), fields
+        return _extra(target, guarded), fields
     if target is None or target.unreadable == DELETED:
         return _missing(target), fields
-    return _differing(source, target, fields), fields
+    return _differing(source, target, fields, guarded), fields
 
 
 def by_group(mismatches: Sequence[Mismatch], compared: Mapping[str, int]) -> list[Mismatch]:
@@ -52,9 +57,46 @@ def by_group(mismatches: Sequence[Mismatch], compared: Mapping[str, int]) -> lis
     return [_with_mapping_bug(one, wrong) for one in mismatches]
 
 
-def _extra(target: Entry | None) -> Cause:
+def _with_patterns(source: Entry | None, differences: Differences) -> Differences:
+    made_up = _without_counterpart(source, differences)
+    return tuple(replace(one, cause=_pattern(one, made_up)) for one in differences)
+
+
+def _pattern(one: FieldDifference, made_up: Set[str]) -> Cause:
+    # Values of elements that changed places, and of what the source has no place for, say nothing.
+    return Cause.UNKNOWN if one.kind is Kind.ORDER or one.path in made_up else pattern_of(one.source, one.target)
+
+
+def _without_counterpart(source: Entry | None, differences: Differences) -> Set[str]:
+    """Paths that only the target has, though nobody filled in a field: elements too many, and what replaced another."""
+    extra = [one.path for one in differences if one.source is MISSING]
+    if source is None or not extra:
+        return frozenset()
+    lost = {one.path for one in differences if one.target is MISSING}
+    around = {way for path in lost for way in _ways_to(path)}
+    elements = _elements(source.fields)
+    return {
+        path for path in extra if path in around or _elements([path]) - elements or lost.intersection(_ways_to(path))
+    }
+
+
+def _elements(paths: Iterable[str]) -> Set[str]:
+    """The elements of arrays that these paths lead through, or to."""
+    return {way for path in paths for way in (*_ways_to(path), path) if _is_element(way)}
+
+
+def _is_element(path: str) -> bool:
+    return path.rpartition(".")[2].isdigit()
+
+
+def _ways_to(path: str) -> Iterator[str]:
+    """The places that a path leads through."""
+    return (path[:end] for end, letter in enumerate(path) if letter == ".")
+
+
+def _extra(target: Entry | None, guarded: bool) -> Cause:
     """Rows of a key that the source does not have: the guard says that they should be gone, or still knows them."""
-    if target is None:
+    if target is None or not (guarded or _is_noted(target)):
         return Cause.UNKNOWN
     return Cause.ROGUE_WRITE if target.faithful is False or target.version is None else Cause.LOST_DELETE
 
@@ -64,18 +106,33 @@ def _missing(target: Entry | None) -> Cause:
     return Cause.LOST_UPDATE if target is None or target.version is None else Cause.ROGUE_WRITE
 
 
-def _differing(source: Entry, target: Entry, fields: Differences) -> Cause:
-    if source.version is not None and target.version is not None and source.version != target.version:
+def _differing(source: Entry, target: Entry, fields: Differences, guarded: bool) -> Cause:
+    noted = source.version is not None and _is_noted(target)
+    if noted and target.version is not None and source.version != target.version:
         return Cause.ROGUE_WRITE if target.faithful is False else Cause.LOST_UPDATE
-    if source.version is not None and target.version is None:
+    if source.version is not None and target.version is None and (guarded or noted):
         return Cause.ROGUE_WRITE
-    patterns = Counter(one.cause for one in fields)
-    unexplained = patterns.pop(Cause.UNKNOWN, 0)
-    if patterns and not unexplained:
+    unexplained = [one for one in fields if one.cause is Cause.UNKNOWN]
+    patterns = Counter(one.cause for one in fields if one.cause is not Cause.UNKNOWN)
+    if patterns and not (unexplained and noted):
         return patterns.most_common(1)[0][0]
-    if target.faithful is False or source.version is not None:
-        return Cause.ROGUE_WRITE
-    return patterns.most_common(1)[0][0] if patterns else Cause.UNKNOWN
+    return _of_this_image(target, unexplained) if noted or target.faithful is False else Cause.UNKNOWN
+
+
+def _of_this_image(target: Entry, unexplained: Sequence[FieldDifference]) -> Cause:
+    """Rows that should hold what the source holds. Either they were changed, or the copier makes such rows of it."""
+    if target.faithful is True and all(map(_is_vouched_for, unexplained)):
+        return Cause.UNKNOWN
+    return Cause.ROGUE_WRITE
+
+
+def _is_vouched_for(one: FieldDifference) -> bool:
+    """Whether a rebuilt document would have shown it: columns that are only computed, and stray rows, are not in it."""
+    return one.target != ORPHAN and not _OF_A_COLUMN.search(one.path)
+
+
+def _is_noted(target: Entry) -> bool:
+    return target.version is not None or target.token is not None
 
 
 def _by_mapping(mismatch: Mismatch) -> bool:

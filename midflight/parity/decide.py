@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import TypedDict, Unpack
+from typing import NotRequired, TypedDict, Unpack
 
 from midflight.parity.causes import cause_of
 from midflight.parity.records import DELETED, QUARANTINED, Entry, FieldDifference, Kind, Mismatch, State
@@ -31,13 +31,15 @@ class Look(TypedDict):
     """What is the same for all keys of one look.
 
     `barrier_passed`: a barrier that was called after the look before this one has passed before this one began.
-    `frozen`: nobody writes to the source, and the target has everything.
+    `frozen`: nobody writes to the source, and the target has everything. `guarded`, unless said otherwise: the target
+    notes what was applied to it.
     """
 
     entity: str
     barrier_passed: bool
     frozen: bool
     now: datetime
+    guarded: NotRequired[bool]
 
 
 def decide(
@@ -53,11 +55,11 @@ def decide(
     found = _seen(source, target, differences, look)
     known = before if before is not None and before.state in _OPEN else None
     if known is None:
-        return _judged(found, source, target, settled=look["frozen"] or _certain(source, target))
+        return _judged(found, source, target, look, settled=look["frozen"] or _certain(source, target))
     at_rest = _at_rest(known, found, source, target)
     found = _counted(found, known, at_rest)
     settled = look["frozen"] or _certain(source, target) or (at_rest and _outlasted(known, look["barrier_passed"]))
-    return _judged(found, source, target, settled=settled)
+    return _judged(found, source, target, look, settled=settled)
 
 
 def is_absent(entry: Entry | None) -> bool:
@@ -162,8 +164,9 @@ def _outlasted(known: Mismatch, barrier_passed: bool) -> bool:
     return known.state is State.SETTLED or (barrier_passed and known.rounds >= LOOKS_BEFORE_BARRIER)
 
 
-def _judged(found: Mismatch, source: Entry | None, target: Entry | None, *, settled: bool) -> Mismatch:
+def _judged(found: Mismatch, source: Entry | None, target: Entry | None, look: Look, *, settled: bool) -> Mismatch:
     if settled:
-        cause, fields = cause_of(source, target, found.fields, settled=True)
+        guarded = look.get("guarded", True)
+        cause, fields = cause_of(source, target, found.fields, settled=True, guarded=guarded)
         return replace(found, state=State.SETTLED, cause=cause, fields=fields)
     return replace(found, state=State.HOT if found.resets >= HOT_RESETS else State.SUSPECT)

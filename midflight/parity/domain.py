@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from midflight.clock import nap
 from midflight.core.fingerprint import fingerprint
@@ -39,7 +40,7 @@ def parity_of(
         rules={entry.collection: Rules.of(plan, entry.collection) for entry in plan.collections},
         domain=plan.domain,
         entities=[entry.collection for entry in plan.collections],
-        policy=policy,
+        policy=replace(policy, guarded=policy.guarded and not isinstance(barrier, NoTail)),
         invariants=plan.parity.invariants,
         plan_fingerprint=fingerprint(plan),
         details={"verified_by_same_code": verified_by_same_code(plan)},

@@ -96,6 +96,7 @@ def decided(work: Work, entity: str, seen: Seen, before: Mismatch | None, *, bar
         barrier_passed=barrier_passed,
         frozen=work.frozen,
         now=utc_now(),
+        guarded=work.policy.guarded,
     )
 
 

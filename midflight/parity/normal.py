@@ -48,6 +48,8 @@ TRUE: Normal = ("bool", True)
 FALSE: Normal = ("bool", False)
 EMPTY_ARRAY: Normal = ("empty", "array")
 EMPTY_OBJECT: Normal = ("empty", "object")
+ORPHAN: Normal = ("orphan",)
+"""Stands for a row of a child table whose element is not there."""
 
 ITSELF = frozenset({str, int, datetime, tuple})
 """The types whose values are their own normals: a tuple is a normal already."""

@@ -6,13 +6,13 @@ A pattern is a guess that two values allow, nothing more: it names what to look 
 from __future__ import annotations
 
 import struct
-import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 
-from midflight.parity.normal import EMPTY_ARRAY, EMPTY_OBJECT, FALSE, MISSING, NULL
+from midflight.parity.normal import EMPTY_ARRAY, EMPTY_OBJECT, FALSE, MISSING, NAN, NULL
 from midflight.parity.records import Cause, Normal
+from midflight.parity.text_patterns import is_encoded_otherwise, is_text_cut
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _QUARTER_HOUR = timedelta(minutes=15)
@@ -23,7 +23,9 @@ _CUT_TO = (timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timed
 _CLOSE = Decimal("1e-9")
 _EXACT = Context(prec=100)
 """Both stores' numbers have more digits than Python's usual context keeps."""
-_REPLACEMENTS = "?\ufffd"
+_DAY = timedelta(days=1)
+_NOTHING_SPELLED_OUT = ("", "null", "<null>", "none", "nan", "undefined", "\\n")
+_NO_UUID, _NO_OBJECT_ID = ("binary", 4, bytes(16)), ("objectId", "0" * 24)
 
 
 def pattern_of(source: Normal, target: Normal) -> Cause:
@@ -37,24 +39,36 @@ def pattern_of(source: Normal, target: Normal) -> Cause:
 
 
 def _is_default(value: Normal) -> bool:
-    """What columns are filled with when nobody gave a value; a time may be of the moment the row was written."""
+    """What is filled in when nobody gave a value; a time may be of the moment the row was written."""
     if isinstance(value, int | float | Decimal):
         return value == 0
-    return isinstance(value, datetime) or value in ("", FALSE, EMPTY_ARRAY, EMPTY_OBJECT)
+    if isinstance(value, str):
+        return value.lower() in _NOTHING_SPELLED_OUT
+    return isinstance(value, datetime) or value in (FALSE, EMPTY_ARRAY, EMPTY_OBJECT, NAN, _NO_UUID, _NO_OBJECT_ID)
+
+
+# --- what was cut off -----------------------------------------------------------------------------------------------
 
 
 def _is_truncated(source: Normal, target: Normal) -> bool:
     if isinstance(source, str) and isinstance(target, str):
-        return _is_beginning(target, source)
+        return is_text_cut(source, target)
+    if isinstance(source, int) and isinstance(target, int):
+        return any(_is_squeezed(source, target, bits) for bits in (16, 32, 64))
     if not (isinstance(source, tuple) and isinstance(target, tuple) and source[:-1] == target[:-1]):
         return False
     whole, part = source[-1], target[-1]
-    return isinstance(whole, bytes) and isinstance(part, bytes) and _is_beginning(part, whole)
+    return (
+        isinstance(whole, bytes) and isinstance(part, bytes) and 0 < len(part) < len(whole) and whole.startswith(part)
+    )
 
 
-def _is_beginning(part: str | bytes, whole: str | bytes) -> bool:
-    # mypy cannot know that both are of one kind, and no slice of one kind equals the other.
-    return 0 < len(part) < len(whole) and whole[: len(part)] == part
+def _is_squeezed(whole: int, part: int, bits: int) -> bool:
+    """A whole number in too few bits: the upper ones are gone, or it stopped at the bound."""
+    half = 1 << (bits - 1)
+    if -half <= whole < half:
+        return False
+    return part in ((whole + half) % (2 * half) - half, half - 1 if whole > 0 else -half)
 
 
 # --- numbers and times ----------------------------------------------------------------------------------------------
@@ -92,9 +106,12 @@ def _as_floats(exact: Decimal) -> Iterator[Decimal]:
 
 
 def _digits_were_cut(exact: Decimal, kept: Decimal) -> bool:
-    """Fewer decimal places, and no farther away than rounding or cutting leads."""
+    """Fewer decimal places, and what rounding, or cutting off the others, leads to."""
     places, places_kept = _places(exact), _places(kept)
-    return places_kept < places and _distance(exact, kept) < Decimal(1).scaleb(-places_kept)
+    last, distance = Decimal(1).scaleb(-places_kept), _distance(exact, kept)
+    if places_kept >= places or distance >= last:
+        return False
+    return kept < exact or abs(kept) < abs(exact) or 2 * distance <= last
 
 
 def _distance(one: Decimal, other: Decimal) -> Decimal:
@@ -122,7 +139,11 @@ def _is_in_another_zone(source: Normal, target: Normal) -> bool:
     before, after = _instant(source), _instant(target)
     if before is None or after is None or before == after:
         return False
-    return abs(before - after) <= _FARTHEST_ZONE and not (before - after) % _QUARTER_HOUR
+    moved = abs(before - after)
+    # Of a day without a time the shift leaves the day before or after.
+    if moved == _DAY and not before % _DAY:
+        return True
+    return moved <= _FARTHEST_ZONE and not moved % _QUARTER_HOUR
 
 
 def _instant(value: Normal) -> timedelta | None:
@@ -134,50 +155,13 @@ def _instant(value: Normal) -> timedelta | None:
     return None
 
 
-# --- text -----------------------------------------------------------------------------------------------------------
-
-
-def _is_encoded_otherwise(source: Normal, target: Normal) -> bool:
-    if not (isinstance(source, str) and isinstance(target, str)):
-        return False
-    if unicodedata.normalize("NFC", source) == unicodedata.normalize("NFC", target):
-        return True
-    if source.isascii() and target.isascii():
-        return False
-    garbled = target in _garbled(source) or source in _garbled(target)
-    return garbled or _characters_were_replaced(source, target) or target in (_ascii(source), _plain_letters(source))
-
-
-def _garbled(text: str) -> Iterator[str]:
-    """The text's UTF-8 read as if it were of another encoding, once and twice."""
-    for encoding in ("latin-1", "cp1252"):
-        once = _misread(text, encoding)
-        yield once
-        yield _misread(once, encoding)
-
-
-def _misread(text: str, encoding: str) -> str:
-    return text.encode("utf-8", "surrogatepass").decode(encoding, "replace")
-
-
-def _characters_were_replaced(source: str, target: str) -> bool:
-    """Characters beyond ASCII became question marks, one each, or replacement characters, one or more each."""
-    if len(source) == len(target):
-        return all(a == b or (b in _REPLACEMENTS and not a.isascii()) for a, b in zip(source, target, strict=True))
-    return "\ufffd" in target and _ascii(source) == _ascii(target)
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "ignore").decode("ascii")
-
-
-def _plain_letters(text: str) -> str:
-    return _ascii(unicodedata.normalize("NFKD", text))
+def _is_another_text(source: Normal, target: Normal) -> bool:
+    return isinstance(source, str) and isinstance(target, str) and is_encoded_otherwise(source, target)
 
 
 _PATTERNS: tuple[tuple[Cause, Callable[[Normal, Normal], bool]], ...] = (
     (Cause.TRUNCATION, _is_truncated),
-    (Cause.ENCODING, _is_encoded_otherwise),
+    (Cause.ENCODING, _is_another_text),
     (Cause.TIME_ZONE_SHIFT, _is_in_another_zone),
     (Cause.PRECISION, _is_less_precise),
 )

@@ -24,6 +24,8 @@ class Policy:
     suspects_at_once: int = 1_000
     exact: bool = False
     """Ask of every key, beside its fields, whether the target's rows give the source's very bytes."""
+    guarded: bool = True
+    """Whether the target notes what was applied to it. If not, nobody can tell somebody else's rows from a loss."""
     sample_rate: float = 1e-3
     sample_confidence: float = 0.95
     """A sample is so large that without a mismatch fewer than `sample_rate` of the keys differ, at this confidence."""

@@ -12,6 +12,7 @@ MODEL = "tests/unit/parity/test_decide_model.py"
 GROUPS = "tests/unit/parity/test_causes.py"
 PLANNED = "tests/unit/parity/test_repair_plan.py"
 TORTURE = "tests/unit/parity/test_torture.py"
+TORTURED = "tests/unit/parity/test_torture_causes.py"
 COLUMNS = "tests/unit/parity/test_every_column.py"
 REPAIRED = "tests/integration/parity/test_repair.py"
 
@@ -78,8 +79,33 @@ PARITY: tuple[Mutant, ...] = (
             Edit("midflight/parity/target_level.py", "in enumerate(plan.constants, slot)]", "in ()]"),
         ),
         (
-            f"{TORTURE}::test_a_constants_column_that_says_something_else_is_found_and_named",
+            f"{TORTURE}::test_one_changed_cell_is_found_named_and_given_its_cause",
             f"{COLUMNS}::test_whatever_cell_is_changed_is_found_but_for_what_says_the_same_document",
         ),
+    ),
+    Mutant(
+        "values of swapped elements show nothing",
+        (Edit(CAUSES, "one.kind is Kind.ORDER or ", ""),),
+        (f"{TORTURE}::test_a_change_among_rows_of_elements_is_found_named_and_given_its_cause",),
+    ),
+    Mutant(
+        "an element too many was not filled in",
+        (Edit(CAUSES, "or _elements([path]) - elements or", "or"),),
+        (f"{TORTURED}::test_an_element_whose_field_was_filled_is_told_from_an_element_too_many",),
+    ),
+    Mutant(
+        "one field that nothing explains makes the key a rogue write",
+        (Edit(CAUSES, "if patterns and not (unexplained and noted):", "if patterns:"),),
+        (f"{TORTURED}::test_several_fields_with_one_cause_have_it_and_each_its_own",),
+    ),
+    Mutant(
+        "without guards nobody is called a rogue writer",
+        (Edit(CAUSES, "target.version is None and (guarded or noted):", "target.version is None:"),),
+        (f"{GROUPS}::test_where_the_target_notes_nothing_nobody_is_called_a_rogue_writer",),
+    ),
+    Mutant(
+        "rows that rebuild what was applied are nobody's rogue write",
+        (Edit(CAUSES, "if target.faithful is True and all(", "if target.faithful is None and all("),),
+        (f"{TORTURE}::test_one_changed_cell_is_found_named_and_given_its_cause", GROUPS),
     ),
 )

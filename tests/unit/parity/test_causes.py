@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from midflight.parity.causes import MAPPING_BUG_KEYS, by_group, cause_of
+from midflight.parity.normal import MISSING, ORPHAN
 from midflight.parity.records import DELETED, Cause, Entry, FieldDifference, Kind, Mismatch, State
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -70,6 +71,74 @@ def test_every_field_keeps_its_own_pattern() -> None:
 @pytest.mark.parametrize(("differences", "cause"), [((OTHER,), Cause.UNKNOWN), ((OTHER, CUT), Cause.TRUNCATION)])
 def test_stores_that_know_no_versions_have_the_pattern_or_nothing(differences: Any, cause: Cause) -> None:
     assert settled(replace(SOURCE, version=None), UNGUARDED, *differences) is cause
+
+
+VOUCHED_FOR = replace(SAME, faithful=True)
+COMPUTED = FieldDifference("lines.0.=low", Kind.VALUE, "one", "two")
+STRAY = FieldDifference("lines.9.tags.0", Kind.EXTRA, MISSING, ORPHAN)
+
+
+@pytest.mark.parametrize(
+    ("differences", "cause"),
+    [
+        ((OTHER,), Cause.UNKNOWN),
+        ((OTHER, CUT), Cause.UNKNOWN),
+        ((CUT,), Cause.TRUNCATION),
+        ((COMPUTED,), Cause.ROGUE_WRITE),
+        ((STRAY,), Cause.ROGUE_WRITE),
+        ((OTHER, COMPUTED), Cause.ROGUE_WRITE),
+        ((replace(OTHER, path="a\\.=b"),), Cause.UNKNOWN),
+    ],
+)
+def test_of_rows_that_rebuild_what_was_applied_nobody_can_tell_who_is_wrong(differences: Any, cause: Cause) -> None:
+    """But for what is in no document: computed columns, and rows of elements that are not there."""
+    assert settled(SOURCE, VOUCHED_FOR, *differences) is cause
+
+
+def test_values_beside_each_other_in_another_order_show_nothing() -> None:
+    swapped = replace(CUT, kind=Kind.ORDER)
+    assert cause_of(SOURCE, SAME, (swapped,), settled=True) == (
+        Cause.ROGUE_WRITE,
+        (replace(swapped, cause=Cause.UNKNOWN),),
+    )
+
+
+def pattern_at(path: str, source: dict[str, Any], *lost: str) -> Cause:
+    """The pattern of a zero at this path, where the source has these fields and the target lost some of them."""
+    zero = FieldDifference(path, Kind.EXTRA, MISSING, 0)
+    others = [FieldDifference(one, Kind.MISSING, source[one], MISSING) for one in lost]
+    return cause_of(replace(SOURCE, fields=source), SAME, (zero, *others), settled=True)[1][0].cause
+
+
+@pytest.mark.parametrize("path", ["b", "a.c", "lines.0.q", "lines.0.by.\\7", "deep.x.y"])
+def test_a_zero_where_the_source_has_no_such_field_was_filled_in(path: str) -> None:
+    assert pattern_at(path, {"a.b": 1, "lines.0.sku": "x"}) is Cause.DEFAULT_FILLED
+
+
+@pytest.mark.parametrize(
+    ("path", "lost"), [("lines.1", ()), ("lines.1.q", ()), ("lines.0.tags.0", ()), ("a", ("a.b",)), ("n.x", ("n",))]
+)
+def test_an_element_too_many_and_what_replaced_another_were_not_filled_in(path: str, lost: tuple[str, ...]) -> None:
+    assert pattern_at(path, {"a.b": 1, "n": 1, "lines.0.sku": "x"}, *lost) is Cause.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "differences", "cause"),
+    [
+        (SOURCE, UNGUARDED, (OTHER,), Cause.UNKNOWN),
+        (SOURCE, UNGUARDED, (CUT,), Cause.TRUNCATION),
+        (SOURCE, UNGUARDED, (OTHER, ROUNDED), Cause.PRECISION),
+        (SOURCE, None, (), Cause.LOST_UPDATE),
+        (None, UNGUARDED, (), Cause.UNKNOWN),
+        (SOURCE, OLDER, (OTHER,), Cause.LOST_UPDATE),
+        (None, OLDER, (), Cause.LOST_DELETE),
+        (SOURCE, TOMBSTONED, (OTHER,), Cause.ROGUE_WRITE),
+    ],
+)
+def test_where_the_target_notes_nothing_nobody_is_called_a_rogue_writer(
+    source: Entry | None, target: Entry | None, differences: Any, cause: Cause
+) -> None:
+    assert cause_of(source, target, differences, settled=True, guarded=False)[0] is cause
 
 
 @pytest.mark.parametrize("source", [None, gone()])

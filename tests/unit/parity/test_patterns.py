@@ -30,7 +30,15 @@ def later(**by: float) -> datetime:
         ("Zoë", "Zo"),
         ("before\0after", "before"),
         ("cafe\u0301", "cafe"),
+        ("abcdef", "abc..."),
+        ("abcdef", "abc\u2026"),
+        ("  abc ", "abc"),
         (("binary", 0, b"\x00\x01\x02"), ("binary", 0, b"\x00\x01")),
+        (2**32 + 5, 5),
+        (3_000_000_000, 3_000_000_000 - 2**32),
+        (3_000_000_000, 2**31 - 1),
+        (-70_000, -(2**15)),
+        (70_000, 70_000 - 2**16),
     ],
 )
 def test_what_was_cut_short_is_truncation(source: Normal, target: Normal) -> None:
@@ -44,6 +52,12 @@ def test_what_was_cut_short_is_truncation(source: Normal, target: Normal) -> Non
         ("abc", "abcdef"),
         ("abc", "bc"),
         ("abc", "abd"),
+        ("abc", "..."),
+        ("   ", ""),
+        (" abc ", "bc"),
+        (2**32 + 5, 6),
+        (5, 2**31 - 1),
+        (40_000, -40_000),
         (("binary", 0, b"\x00\x01"), ("binary", 4, b"\x00")),
         (("objectId", "aa"), ("objectId", "bb")),
         ("5", 5),
@@ -67,6 +81,8 @@ def test_what_is_no_beginning_is_no_truncation(source: Normal, target: Normal) -
         (19.99, 19),
         (19.99, 20),
         (-19.99, -19),
+        (-19.1, -20),
+        (0.5, 1),
         (Decimal("1.234567890123456789012345678901234"), Decimal("1.2345678901234568")),
         (1.0000000001, 1.0000000002),
         (Decimal("1000000000000000000000000000001.5"), 10**30 + 1),
@@ -85,6 +101,9 @@ def test_what_lost_its_last_digits_is_precision(source: Normal, target: Normal) 
     ("source", "target"),
     [
         (5, 4),
+        (0.1, 1),
+        (-0.9, -2),
+        (Decimal("19.994"), Decimal("20.00") + 1),
         (1_000_001, 1_000_000),
         (10**17 + 10**6, 10**17),
         (19.99, 21),
@@ -122,6 +141,17 @@ def test_another_number_or_time_is_no_precision(source: Normal, target: Normal) 
         ("日本 X", "\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd X"),
         ("Zoë X", "Zo X"),
         ("Zoë X", "Zoe X"),
+        ("Zoë 👩 X", "Zoë ???? X"),
+        ("Zoë 👩 X", "Zoë \ufffd X"),
+        ("Í x", "Ã\x8d x"),
+        ("a & b", "a &amp; b"),
+        ("a &lt; b", "a < b"),
+        ("Zoë", "Zo\\u00eb"),
+        ('"x"', '\\"x\\"'),
+        ("a b/c", "a%20b%2Fc"),
+        ("a\r\nb", "a\nb"),
+        ("a\nb", "a\r\nb"),
+        ("\ufeffa", "a"),
     ],
 )
 def test_the_same_text_in_other_bytes_is_encoding(source: str, target: str) -> None:
@@ -130,7 +160,18 @@ def test_the_same_text_in_other_bytes_is_encoding(source: str, target: str) -> N
 
 @pytest.mark.parametrize(
     ("source", "target"),
-    [("Zoë X", "Zoë Y"), ("what?", "what!"), ("ab", "??"), ("Zoë ab", "Zo? ?b"), ("Zoë", "Zoé"), ("é", "\ufffda")],
+    [
+        ("Zoë X", "Zoë Y"),
+        ("what?", "what!"),
+        ("ab", "??"),
+        ("Zoë ab", "Zo? ?b"),
+        ("Zoë", "Zoé"),
+        ("é", "\ufffda"),
+        ("", "\ufffd"),
+        ("a", "a??"),
+        ("Zoë 👩", "Zoé ??"),
+        ("\ud800", "x"),
+    ],
 )
 def test_another_text_is_no_encoding(source: str, target: str) -> None:
     assert pattern_of(source, target) is Cause.UNKNOWN
@@ -147,6 +188,13 @@ def test_a_date_beyond_pythons_years_moved_by_an_hour_is_a_time_zone_shift() -> 
     assert pattern_of(("date", 10**18), ("date", -(10**18))) is Cause.UNKNOWN
 
 
+@pytest.mark.parametrize("days", [1, -1])
+def test_a_day_without_a_time_that_became_the_next_one_is_a_time_zone_shift(days: int) -> None:
+    day = NOON.replace(hour=0, minute=0, second=0, microsecond=0)
+    assert pattern_of(day, day + timedelta(days=days)) is Cause.TIME_ZONE_SHIFT
+    assert pattern_of(day, day + timedelta(days=2 * days)) is Cause.UNKNOWN
+
+
 @pytest.mark.parametrize("shift", [{"hours": 14.25}, {"hours": 24}, {"minutes": 20}, {"hours": 1, "milliseconds": 1}])
 def test_other_moves_of_a_time_are_no_time_zone_shift(shift: dict[str, float]) -> None:
     assert pattern_of(NOON, later(**shift)) is Cause.UNKNOWN
@@ -154,7 +202,21 @@ def test_other_moves_of_a_time_are_no_time_zone_shift(shift: dict[str, float]) -
 
 @pytest.mark.parametrize("source", [MISSING, NULL])
 @pytest.mark.parametrize(
-    "target", [0, 0.0, Decimal("0.00"), "", FALSE, EMPTY_ARRAY, EMPTY_OBJECT, datetime(1970, 1, 1, tzinfo=UTC), NOON]
+    "target",
+    [
+        0,
+        0.0,
+        Decimal("0.00"),
+        "",
+        FALSE,
+        EMPTY_ARRAY,
+        EMPTY_OBJECT,
+        datetime(1970, 1, 1, tzinfo=UTC),
+        NOON,
+        NAN,
+        "NULL",
+        "None",
+    ],
 )
 def test_what_columns_are_filled_with_where_the_source_has_nothing_is_default_filled(
     source: Normal, target: Normal
