@@ -108,4 +108,18 @@ PARITY: tuple[Mutant, ...] = (
         (Edit(CAUSES, "if target.faithful is True and all(", "if target.faithful is None and all("),),
         (f"{TORTURE}::test_one_changed_cell_is_found_named_and_given_its_cause", GROUPS),
     ),
+    Mutant(
+        "mismatches of two tables that are not kept are counted",
+        (
+            Edit(
+                "midflight/parity/tables/run.py",
+                "self.beyond.update((one.state, one.kind) for one in mismatches[room:])",
+                "del room",
+            ),
+        ),
+        (
+            "tests/integration/parity/test_tables.py::"
+            "test_what_is_beyond_the_list_is_counted_and_the_run_says_how_much_is_kept",
+        ),
+    ),
 )

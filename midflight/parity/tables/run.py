@@ -29,12 +29,17 @@ from midflight.parity.tables.shapes import Bucket, Cut, Hashes, HashingSide, agr
 from midflight.parity.verdicts import of_full
 
 MOST_MISMATCHES = 100_000
-"""So many are told one by one. Whoever has more has no use for the list, and the run says that it is not whole."""
+"""So many are kept one by one: whoever has more has no use for the list. All are counted, and the run says so."""
+KEYS_AT_ONCE = 200_000
+"""So many keys that are not alike are held in memory, give or take a bucket, until their values were looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class TablesCompared:
-    """A finished run, ready for a report, and its mismatches in order of discovery (`MOST_MISMATCHES` at most)."""
+    """A finished run, ready for a report, and its mismatches in order of discovery, `MOST_MISMATCHES` at most.
+
+    The counts are of all of them; the details of the run's level say how many are `kept`.
+    """
 
     run: RunRecord
     mismatches: tuple[Mismatch, ...]
@@ -42,7 +47,7 @@ class TablesCompared:
 
 @dataclass(slots=True)
 class _Found:
-    """What a run has counted so far."""
+    """What a run has counted so far. `kept` are the first mismatches, `beyond` counts the others, by state and kind."""
 
     source: int = 0
     target: int = 0
@@ -50,6 +55,18 @@ class _Found:
     unlike: list[int] = field(default_factory=list)
     drilled: int = 0
     by_rule: Counter[str] = field(default_factory=Counter)
+    kept: list[Mismatch] = field(default_factory=list)
+    beyond: Counter[tuple[State, Kind]] = field(default_factory=Counter)
+
+    def take(self, mismatches: Sequence[Mismatch]) -> None:
+        """Keep as many as there is room for, and count the others."""
+        room = max(0, MOST_MISMATCHES - len(self.kept))
+        self.kept += mismatches[:room]
+        self.beyond.update((one.state, one.kind) for one in mismatches[room:])
+
+    def by_state_and_kind(self) -> Counter[tuple[State, Kind]]:
+        """How many there are, kept or not, by state and kind."""
+        return self.beyond + Counter((one.state, one.kind) for one in self.kept)
 
 
 async def compare_tables(
@@ -63,7 +80,8 @@ async def compare_tables(
 ) -> TablesCompared:
     """Every row of both tables. PlanError where they cannot be compared column by column.
 
-    With a `barrier` the target may be late: what differs is looked at again after it. Without one nobody writes.
+    With a `barrier` the target may be late: what differs is looked at again after it, as far as it is kept; what is
+    beyond that and may only be late stays a suspect. Without a barrier nobody writes.
     """
     run = _Run(source, target, entity, rules or Rules(), barrier, policy or Policy())
     return await run.whole()
@@ -82,9 +100,9 @@ class _Run:
         started = utc_now()
         cut = agree(*await both(self.source.shape(self.entity), self.target.shape(self.entity)))
         found = await self._pass(cut)
-        keys, complete = await self._drill(cut, found)
-        mismatches = await self._settled(await self._first_look(keys, found))
-        return self._told(started, cut, found, mismatches, complete)
+        await self._look_at_unlike(cut, found)
+        found.kept = await self._settled(found.kept)
+        return self._told(started, cut, found)
 
     async def _pass(self, cut: Cut) -> _Found:
         """The one pass over all rows."""
@@ -99,28 +117,27 @@ class _Run:
                     found.unlike.append(_number_of(left, right))
         return found
 
-    async def _drill(self, cut: Cut, found: _Found) -> tuple[list[bytes], bool]:
-        """The keys whose rows are not alike, and whether these are all of them."""
+    async def _look_at_unlike(self, cut: Cut, found: _Found) -> None:
+        """The drill-down, as many buckets at a time as have not too many unlike keys, and a first look at those."""
+        numbers: Sequence[int] = found.unlike
+        while numbers:
+            keys, last = await self._drill(cut, numbers, found)
+            for start in range(0, len(keys), self.policy.suspects_at_once):
+                some = keys[start : start + self.policy.suspects_at_once]
+                found.take(await self._look(dict.fromkeys(some), False, found))
+            numbers = [] if last is None else [number for number in numbers if number > last]
+
+    async def _drill(self, cut: Cut, numbers: Sequence[int], found: _Found) -> tuple[list[bytes], int | None]:
+        """The keys of these buckets whose rows are not alike; the last bucket if there was no room for more."""
         keys: list[bytes] = []
-        if not found.unlike:
-            return keys, True
-        source = self.source.hashes(self.entity, cut, found.unlike)
-        target = self.target.hashes(self.entity, cut, found.unlike)
+        source, target = self.source.hashes(self.entity, cut, numbers), self.target.hashes(self.entity, cut, numbers)
         async with aclosing(paired(source, target)) as pairs:
             async for left, right in pairs:
-                unlike = _unlike(left, right)
                 found.drilled += len(left.rows if left else ())
-                if len(keys) + len(unlike) > MOST_MISMATCHES:
-                    return keys, False
-                keys += unlike
-        return keys, True
-
-    async def _first_look(self, keys: Sequence[bytes], found: _Found) -> list[Mismatch]:
-        mismatches: list[Mismatch] = []
-        for start in range(0, len(keys), self.policy.suspects_at_once):
-            some = keys[start : start + self.policy.suspects_at_once]
-            mismatches += await self._look(dict.fromkeys(some), False, found)
-        return mismatches
+                keys += _unlike(left, right)
+                if len(keys) >= KEYS_AT_ONCE:
+                    return keys, _number_of(left, right)
+        return keys, None
 
     async def _look(
         self, known: Mapping[bytes, Mismatch | None], barrier_passed: bool, found: _Found | None = None
@@ -159,6 +176,7 @@ class _Run:
             barrier_passed=barrier_passed,
             frozen=self.barrier is None,
             now=utc_now(),
+            guarded=False,
         )
 
     async def _settled(self, mismatches: list[Mismatch]) -> list[Mismatch]:
@@ -182,12 +200,11 @@ class _Run:
             looked += await self._look({one.key: one for one in some}, barrier_passed)
         return looked
 
-    def _told(
-        self, started: datetime, cut: Cut, found: _Found, mismatches: Sequence[Mismatch], complete: bool
-    ) -> TablesCompared:
-        grouped = by_group(mismatches, {self.entity: found.source})
-        counts = self._counts(found, grouped)
-        outcome = of_full([counts], complete)
+    def _told(self, started: datetime, cut: Cut, found: _Found) -> TablesCompared:
+        # Each kept one stands for its share of those that are not.
+        of_kept = -(-found.source * len(found.kept) // max(1, found.by_state_and_kind().total()))
+        grouped = by_group(found.kept, {self.entity: of_kept})
+        counts = self._counts(found)
         run = RunRecord(
             domain=self.entity,
             run=started.isoformat(timespec="seconds"),
@@ -195,20 +212,23 @@ class _Run:
             started_at=started,
             finished_at=utc_now(),
             plan_fingerprint="",
-            levels=(_with_passes(outcome, cut, found),),
+            levels=(_with_details(of_full([counts], True), cut, found),),
             entities=(counts,),
         )
         return TablesCompared(run, tuple(grouped))
 
-    def _counts(self, found: _Found, mismatches: Sequence[Mismatch]) -> EntityCounts:
-        states = Counter(one.state for one in mismatches)
-        differing = [one for one in mismatches if one.state not in (State.CLEARED, State.REPAIRED)]
+    def _counts(self, found: _Found) -> EntityCounts:
+        states, unequal = Counter[State](), 0
+        for (state, kind), number in found.by_state_and_kind().items():
+            states[state] += number
+            if kind is not Kind.EXTRA and state not in (State.CLEARED, State.REPAIRED):
+                unequal += number
         return EntityCounts(
             entity=self.entity,
             source=found.source,
             target=found.target,
             compared=found.source,
-            equal=found.source - sum(one.kind is not Kind.EXTRA for one in differing),
+            equal=found.source - unequal,
             suspects=states[State.SUSPECT],
             settled=states[State.SETTLED],
             hot=states[State.HOT],
@@ -217,7 +237,7 @@ class _Run:
         )
 
 
-def _number_of(left: Bucket | None, right: Bucket | None) -> int:
+def _number_of(left: Bucket | Hashes | None, right: Bucket | Hashes | None) -> int:
     one = left or right
     assert one is not None
     return one.number
@@ -229,14 +249,18 @@ def _unlike(left: Hashes | None, right: Hashes | None) -> list[bytes]:
     return [key_of(row_key) for row_key in sorted({row_key for row_key, _ in here ^ there})]
 
 
-def _with_passes(outcome: LevelOutcome, cut: Cut, found: _Found) -> LevelOutcome:
-    passes = {
+def _with_details(outcome: LevelOutcome, cut: Cut, found: _Found) -> LevelOutcome:
+    details = {
         "hash": "native" if cut.native else "portable",
         "buckets": found.buckets,
         "unlike_buckets": len(found.unlike),
         "drilled": found.drilled,
+        "kept": len(found.kept),
     }
-    return replace(outcome, details={**outcome.details, **passes})
+    reason = outcome.reason
+    if found.beyond:
+        reason += f"; the first {len(found.kept)} mismatches are kept, the others are only counted"
+    return replace(outcome, reason=reason, details={**outcome.details, **details})
 
 
 def _is_suspect(mismatch: Mismatch) -> bool:

@@ -18,6 +18,7 @@ from midflight.parity.harness import Parity
 from midflight.parity.normal import NULL
 from midflight.parity.policy import Policy
 from midflight.parity.records import Cause, Entry, Kind, State, Verdict
+from midflight.parity.tables import run as tables
 from midflight.parity.tables.run import TablesCompared, compare_tables
 from midflight.parity.tables.shapes import ROWS_A_BUCKET, Shape, agree, row_key_of
 from midflight.postgres.table_side import TableSide
@@ -325,6 +326,66 @@ async def test_the_same_column_wrong_in_most_rows_is_a_bug_of_the_mapping(differ
     compared = await differ()
     assert len(compared.mismatches) == ROWS
     assert {one.cause for one in compared.mismatches} == {Cause.MAPPING_BUG}
+
+
+@pytest.fixture
+def short_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Little is kept, and little is held in memory."""
+    monkeypatch.setattr(tables, "MOST_MISMATCHES", 50)
+    monkeypatch.setattr(tables, "KEYS_AT_ONCE", 100)
+
+
+@pytest.mark.usefixtures("short_list")
+async def test_what_is_beyond_the_list_is_counted_and_the_run_says_how_much_is_kept(
+    differ: Differ, database: Any
+) -> None:
+    """Red while the rest was neither read nor counted: 50 keys differed, and the run had nothing to say."""
+    make(database, WIDE, ROW)
+    database.execute("update after set a = a || 'x' where id % 4 = 0 and id % 10 > 0")
+    database.execute("delete from after where id % 20 = 0")
+    database.execute("insert into after (id) select g from generate_series(100001, 100030) g")
+    compared = await differ()
+    (counts,), (level,) = compared.run.entities, compared.run.levels
+    assert (counts.source, counts.target) == (ROWS, ROWS - 50 + 30)
+    assert (counts.settled, counts.equal) == (200 + 50 + 30, ROWS - 250)
+    assert len(compared.mismatches) == level.details["kept"] == 50
+    assert (level.verdict, level.details["settled"]) == (Verdict.FAIL, 280)
+    assert level.reason == "280 keys differ for good; the first 50 mismatches are kept, the others are only counted"
+
+
+@pytest.mark.usefixtures("short_list")
+async def test_a_bug_of_the_mapping_is_told_from_the_share_of_what_is_kept(differ: Differ, database: Any) -> None:
+    make(database, WIDE, ROW)
+    database.execute("update after set note = 'no' where id > 300")
+    compared = await differ()
+    assert compared.run.entities[0].settled == ROWS - 300
+    assert {one.cause for one in compared.mismatches} == {Cause.MAPPING_BUG}
+    database.execute("update after set note = 'note' where id % 2 = 0 or id % 3 = 0")
+    compared = await differ()
+    assert len(compared.mismatches) == 50
+    assert {one.cause for one in compared.mismatches} == {Cause.TRUNCATION}
+
+
+@pytest.mark.usefixtures("short_list")
+async def test_what_is_not_kept_and_may_only_be_late_stays_a_suspect(postgres_database: str, database: Any) -> None:
+    make(database, WIDE, ROW)
+    database.execute("update after set a = 'old' where id > 800")
+    async with (
+        TableSide(postgres_database, "before", entity="rows") as source,
+        TableSide(postgres_database, "after", entity="rows") as target,
+    ):
+        compared = await compare_tables(source, target, "rows", barrier=NeverLate())
+    (counts,) = compared.run.entities
+    assert (counts.settled, counts.suspects, counts.equal) == (50, 150, 800)
+    assert compared.run.verdict is Verdict.FAIL
+
+
+async def test_a_list_that_is_whole_says_so_by_its_length(differ: Differ, database: Any) -> None:
+    make(database, WIDE, ROW)
+    database.execute("update after set a = 'x' where id in (7, 400)")
+    compared = await differ()
+    (level,) = compared.run.levels
+    assert (level.details["kept"], level.reason) == (2, "2 keys differ for good")
 
 
 async def test_empty_tables_are_equal(differ: Differ, database: Any) -> None:
