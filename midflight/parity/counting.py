@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from midflight.parity.causes import by_group
+from midflight.parity.image_walk import has_images
 from midflight.parity.normal import MISSING
+from midflight.parity.ports import CensusSide
 from midflight.parity.ranges import TARGET_WALK, sampled, to_walk
 from midflight.parity.records import EntityCounts, FieldCensus, Kind, Mismatch, State
 from midflight.parity.suspects import pages_of
@@ -35,6 +37,8 @@ class Sum:
     """Keys of which it is settled that only one side has them."""
     source_types: TypeCounts = field(default_factory=dict)
     target_types: TypeCounts = field(default_factory=dict)
+    counted_at_target: bool = False
+    """The types of both sides are the target's, as its server counts them; else those that the source's keys have."""
 
     @property
     def done(self) -> bool:
@@ -124,6 +128,10 @@ async def _of_ranges(work: Work, entity: str) -> Sum:
     whole = Sum(entity, places)
     for place in places:
         whole.total.add(Tally.of(place.tally))
+    if work.census and has_images(work, entity) and not whole.sampled:
+        whole.target_types = await _counted(work, entity)
+        whole.source_types = {path: Counter(types) for path, types in whole.target_types.items()}
+        whole.counted_at_target = True
     for (path, name), count in whole.total.fields.items():
         for types in (whole.source_types, whole.target_types):
             types.setdefault(path, Counter())[name] += count
@@ -144,14 +152,30 @@ def _take(whole: Sum, mismatch: Mismatch) -> None:
         _take_fields(whole, mismatch)
 
 
+async def _counted(work: Work, entity: str) -> TypeCounts:
+    assert isinstance(work.target, CensusSide)
+    counts = await work.target.census(entity)
+    return {path: Counter({**one.types, NULL: one.null}) for path, one in counts.items()}
+
+
 def _take_fields(whole: Sum, mismatch: Mismatch) -> None:
-    """The census of the ranges took both sides to have what the source has: here they part."""
+    """The census took both sides to have what one of them has: here they part."""
+    of_both = whole.source_types if whole.counted_at_target else whole.target_types
     for one in mismatch.fields:
         source, target = (None if value is MISSING else type_name(value) for value in (one.source, one.target))
+        known, other = (target, source) if whole.counted_at_target else (source, target)
         if source == target:
             continue
-        types = whole.target_types.setdefault(one.field, Counter())
-        if source is not None:
-            types[source] -= 1
-        if target is not None:
-            types[target] += 1
+        types = of_both.setdefault(one.field, Counter())
+        if known is not None:
+            types[_counted_as(known, types)] -= 1
+        if other is not None:
+            types[other] += 1
+
+
+def _counted_as(name: str, types: Counter[str]) -> str:
+    """Servers tell some types apart that are one here."""
+    return next((one for one in _OF_SERVERS.get(name, ()) if types[one] > 0), name)
+
+
+_OF_SERVERS = {"int": ("int", "long"), "binary": ("binData",), "empty": ("array", "object")}

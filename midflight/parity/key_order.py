@@ -19,10 +19,16 @@ from bson.regex import Regex
 from bson.timestamp import Timestamp
 
 from midflight.core.keys import key_value
+from midflight.parity.records import Span
 
 Place = tuple[Any, ...]
 """Compares as MongoDB compares: first the type's rank, then the value."""
 
+OBJECT_IDS = "objectid"
+"""The type of key columns that bounds are for."""
+_OBJECT_ID = b"\x07\0"
+_BELOW_OBJECT_IDS = frozenset(b"\xff\x06\x0a\x01\x10\x12\x13\x02\x0e\x03\x04\x05")
+"""BSON's types that sort below ObjectIds: minKey, undefined, null, numbers, texts, documents, arrays, binaries."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -30,6 +36,25 @@ _MILLISECOND = timedelta(milliseconds=1)
 def place_of(key: bytes) -> Place:
     """Where a key stands: the place of a smaller key is smaller."""
     return _place(key_value(key))
+
+
+def text_bound(key: bytes | None) -> str | None:
+    """Where a key of any type stands among ObjectIds as hexadecimal text; None for no key."""
+    if key is None or key[:2] == _OBJECT_ID:
+        return None if key is None else key[2:].hex()
+    return "" if key[0] in _BELOW_OBJECT_IDS else chr(0x10FFFF)
+
+
+def key_bound(key: bytes | None) -> bytes | None:
+    """Where a key of any type stands among the keys of ObjectIds, by their bytes; None for no key."""
+    if key is None or key[:2] == _OBJECT_ID:
+        return key
+    return b"" if key[0] in _BELOW_OBJECT_IDS else b"\xff"
+
+
+def bounds_of(span: Span) -> tuple[bytes | None, ...]:
+    """The first that may be there, that after which the span begins, the last one, and that before which it ends."""
+    return span.keys.lower, span.after, span.upto, span.keys.upper
 
 
 def _place(value: Any) -> Place:

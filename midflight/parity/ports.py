@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
 from midflight.core.plan import Invariant
-from midflight.parity.records import Entry, Mismatch, Normal, RunRecord
+from midflight.parity.records import Entry, Mismatch, Normal, RunRecord, Span
 from midflight.ports import Stores
 from midflight.records import FieldCount, Finding, KeyRange, ParityProgress
 
@@ -80,6 +80,44 @@ class VersionSide(Protocol):
 
     async def fetch_versions(self, entity: str, keys: Sequence[bytes]) -> Mapping[bytes, Entry]:
         """As `fetch`, entries without fields."""
+
+
+@runtime_checkable
+class ImageSide(Protocol):
+    """Gives its documents as images: bytes that nobody else has for other fields. What a run looks at first."""
+
+    def read_images(
+        self, entity: str, keys: KeyRange, *, above: bytes | None, at_most: int
+    ) -> AsyncIterator[dict[bytes, bytes]]:
+        """As `read`: images by key, in this side's order; no block is empty."""
+
+
+@runtime_checkable
+class ImagingSide(Protocol):
+    """Makes the images that an ImageSide would have of the same documents."""
+
+    def has_images(self, entity: str) -> bool:
+        """Whether images can be made of this entity at all."""
+
+    async def images(self, entity: str, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """By key; keys that are absent here, or of which no image can be made, are not there."""
+
+
+@runtime_checkable
+class AlikeSide(ImagingSide, Protocol):
+    """Sorts some entities as the other side does: then both are walked together, and each key is met once."""
+
+    def sorts_alike(self, entity: str) -> bool:
+        """Whether both sides have one order of this entity's keys."""
+
+    def images_within(self, entity: str, span: Span, *, at_most: int) -> AsyncIterator[Mapping[bytes, bytes]]:
+        """Images of all keys in the span, at most so many at once; empty bytes where no image can be made."""
+
+    async def holds(self, entity: str, images: Mapping[bytes, bytes], span: Span, *, token: int) -> bool:
+        """Whether these images, and nothing else in the span, were applied here, nothing of it after the token.
+
+        Rows are counted, not read. False also where it is not easily told.
+        """
 
 
 @runtime_checkable

@@ -7,16 +7,18 @@ source, or the sample.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from hashlib import blake2b
-from typing import TypeVar
 
-from midflight.parity.look import differing, judge
+from midflight.parity.ahead import closing
+from midflight.parity.block import Block, Blocks, compared, unlike_of
+from midflight.parity.image_walk import has_images, of_both, of_source_keys, walks_alike
+from midflight.parity.look import judge
 from midflight.parity.policy import Policy
 from midflight.parity.ports import PresenceSide, TokenSide, VersionSide
-from midflight.parity.records import Entry
+from midflight.parity.records import Entry, Kind, Mismatch
 from midflight.parity.statistics import sample_size
 from midflight.parity.tally import Tally
 from midflight.parity.work import Work
@@ -25,21 +27,6 @@ from midflight.records import KeyRange, ParityProgress
 TARGET_WALK = 0
 SAMPLE = KeyRange(b"", b"")
 """An empty range stands for the sample: no range of a side is like that."""
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Keys that were looked at, up to `last`, and those of them that need a closer look."""
-
-    last: bytes
-    keys: int
-    unlike: Sequence[bytes]
-    tally: Tally
-
-
-Blocks = AsyncGenerator[Block, None]
 
 
 def to_walk(places: Sequence[ParityProgress]) -> list[ParityProgress]:
@@ -69,17 +56,20 @@ async def walk(work: Work, entity: str, place: ParityProgress) -> None:
         async for block in blocks:
             place = await _commit(work, entity, place, block, total)
             await work.pace.spend(block.keys)
-    await work.store.advance(work.domain, work.run, entity, replace(place, done=True, tally=total.plain()), ())
+    if not place.done:
+        await work.store.advance(work.domain, work.run, entity, replace(place, done=True, tally=total.plain()), ())
 
 
 def _blocks(work: Work, entity: str, place: ParityProgress) -> Blocks:
     if place.number == TARGET_WALK:
-        return _of_target(work, entity, place)
+        return _count(work, entity, place) if walks_alike(work, entity) else _of_target(work, entity, place)
     if place.keys == SAMPLE:
         return _of_sample(work, entity, place)
+    if walks_alike(work, entity):
+        return of_both(work, entity, place)
     if work.base is not None:
         return _of_versions(work, entity, place)
-    return _of_source(work, entity, place)
+    return of_source_keys(work, entity, place) if has_images(work, entity) else _of_source(work, entity, place)
 
 
 async def _commit(work: Work, entity: str, place: ParityProgress, block: Block, total: Tally) -> ParityProgress:
@@ -90,24 +80,30 @@ async def _commit(work: Work, entity: str, place: ParityProgress, block: Block, 
         place,
         cursor=block.last,
         compared=place.compared + block.keys,
-        equal=place.equal + block.keys - len(found) - block.tally.quarantined,
+        equal=place.equal + block.keys - _unequal(place, found) - block.tally.quarantined,
         tally=total.plain(),
+        done=block.is_last,
     )
     await work.store.advance(work.domain, work.run, entity, moved, found)
     work.meter.add(entity, "keys" if place.number == TARGET_WALK else "compare", keys=block.keys, suspects=len(found))
     return replace(moved, batches=moved.batches + 1)
 
 
-# --- the four walks -----------------------------------------------------------------------------------------------
+def _unequal(place: ParityProgress, found: Sequence[Mismatch]) -> int:
+    """A key that only the target has is none of those that a range of the source counts."""
+    return sum(one.kind is not Kind.EXTRA for one in found) if place.number != TARGET_WALK else len(found)
+
+
+# --- the walks -----------------------------------------------------------------------------------------------
 
 
 async def _of_source(work: Work, entity: str, place: ParityProgress) -> Blocks:
     read = work.source.read(entity, place.keys, above=place.cursor, at_most=work.policy.batch_size)
-    async with _closing(read) as blocks:
+    async with closing(read) as blocks:
         async for entries in blocks:
             target = await work.target.fetch(entity, [entry.key for entry in entries], deep=work.policy.exact)
             tally = Tally()
-            unlike = await asyncio.to_thread(_compare, work, entity, entries, target, tally)
+            unlike = await asyncio.to_thread(compared, work, entity, entries, target, tally)
             yield Block(entries[-1].key, len(entries), unlike, tally)
 
 
@@ -115,12 +111,12 @@ async def _of_versions(work: Work, entity: str, place: ParityProgress) -> Blocks
     """As `_of_source`, without a second look at what has not changed since it was seen equal."""
     assert isinstance(work.source, VersionSide)
     read = work.source.read_versions(entity, place.keys, above=place.cursor, at_most=work.policy.batch_size)
-    async with _closing(read) as blocks:
+    async with closing(read) as blocks:
         async for entries in blocks:
             tally = Tally()
             changed = await _changed(work, entity, entries)
             tally.skipped = len(entries) - len(changed)
-            yield Block(entries[-1].key, len(entries), await _unlike(work, entity, changed, tally), tally)
+            yield Block(entries[-1].key, len(entries), await unlike_of(work, entity, changed, tally), tally)
 
 
 async def _of_sample(work: Work, entity: str, place: ParityProgress) -> Blocks:
@@ -128,14 +124,20 @@ async def _of_sample(work: Work, entity: str, place: ParityProgress) -> Blocks:
     left = keys if place.cursor is None else [key for key in keys if key > place.cursor]
     for start in range(0, len(left), work.policy.batch_size):
         part, tally = left[start : start + work.policy.batch_size], Tally()
-        yield Block(part[-1], len(part), await _unlike(work, entity, part, tally), tally)
+        yield Block(part[-1], len(part), await unlike_of(work, entity, part, tally), tally)
 
 
 async def _of_target(work: Work, entity: str, place: ParityProgress) -> Blocks:
-    async with _closing(work.target.keys(entity, above=place.cursor, at_most=work.policy.batch_size)) as blocks:
+    async with closing(work.target.keys(entity, above=place.cursor, at_most=work.policy.batch_size)) as blocks:
         async for keys in blocks:
             present = await _present(work, entity, keys)
             yield Block(keys[-1], len(keys), [key for key in keys if key not in present], Tally())
+
+
+async def _count(work: Work, entity: str, place: ParityProgress) -> Blocks:
+    """Where the ranges of the source meet the target's keys as well, these are only counted."""
+    if place.batches == 0:
+        yield Block(place.cursor, await work.target.count(entity), [], Tally())
 
 
 def seed_of(run: str) -> int:
@@ -144,28 +146,6 @@ def seed_of(run: str) -> int:
 
 
 # --- what they share ----------------------------------------------------------------------------------------------
-
-
-async def _unlike(work: Work, entity: str, keys: Sequence[bytes], tally: Tally) -> list[bytes]:
-    """Those of the keys that are not plainly equal."""
-    if not keys:
-        return []
-    reads = work.source.fetch(entity, keys), work.target.fetch(entity, keys, deep=work.policy.exact)
-    source, target = await asyncio.gather(*reads)
-    unlike = await asyncio.to_thread(_compare, work, entity, list(source.values()), target, tally)
-    return unlike + [key for key in keys if key not in source]
-
-
-def _compare(
-    work: Work, entity: str, source: Sequence[Entry], target: Mapping[bytes, Entry], tally: Tally
-) -> list[bytes]:
-    if work.census:
-        tally.take_census(entry for entry in source if _readable(entry) and _readable(target.get(entry.key)))
-    return differing(source, target, work.rules_of(entity), tally, exact=work.policy.exact)
-
-
-def _readable(entry: Entry | None) -> bool:
-    return entry is not None and not entry.unreadable
 
 
 async def _changed(work: Work, entity: str, entries: Sequence[Entry]) -> list[bytes]:
@@ -189,14 +169,3 @@ async def _present(work: Work, entity: str, keys: Sequence[bytes]) -> set[bytes]
     if isinstance(work.source, PresenceSide):
         return await work.source.present(entity, keys)
     return set(await work.source.fetch(entity, keys))
-
-
-@asynccontextmanager
-async def _closing(blocks: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
-    """Give up what a reading holds (a session, a transaction) also when the walk ends in the middle."""
-    try:
-        yield blocks
-    finally:
-        close = getattr(blocks, "aclose", None)
-        if close is not None:
-            await close()

@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
+from midflight.records import KeyRange
+
 Level = Literal["structure", "census", "sample", "full", "invariants"]
 Normal = Any
 
@@ -95,6 +97,15 @@ class Entry:
     unreadable: str = ""
     image: bytes | None = None
     """What `version` would be of the document that the rows give now; None where nobody looked, or they give none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Keys of a range that come after one key and not after another; None is open, as in the range itself."""
+
+    keys: KeyRange
+    after: bytes | None = None
+    upto: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,10 @@ def _object(packed: Json) -> Any:
         ((name, inner),) = packed.items()
         if name_of(name) is None and name != "$order":
             return _tagged(name, inner)
-    return {name_of(name) or name: value_of(inner) for name, inner in packed.items() if name != "$order"}
+    body = {name_of(name) or name: value_of(inner) for name, inner in packed.items() if name != "$order"}
+    order = packed.get("$order")
+    # Fields are the same in any order; images are not.
+    return {name: body[name] for name in order} if type(order) is list and body.keys() == set(order) else body
 
 
 def _tagged(tag: str, inner: Any) -> Any:

@@ -41,6 +41,13 @@ class SourceSide:
         async for block in self._source.reader.read_range(entity, keys, above=above, batch_size=at_most):
             yield await asyncio.to_thread(self._entries, entity, block)
 
+    async def read_images(
+        self, entity: str, keys: KeyRange, *, above: bytes | None, at_most: int
+    ) -> AsyncIterator[dict[bytes, bytes]]:
+        """Documents as the server sends them."""
+        async for block in self._source.reader.read_range(entity, keys, above=above, batch_size=at_most):
+            yield {key_of(raw): raw for raw in split(block)}
+
     async def read_versions(
         self, entity: str, keys: KeyRange, *, above: bytes | None, at_most: int
     ) -> AsyncIterator[list[Entry]]:

@@ -7,15 +7,19 @@ for two things only: to find the row of a key, and (`deep`) to rebuild what was 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from midflight.core.documents import digest_raw, key_of
 from midflight.core.mapping import Mapper, mapper_for
 from midflight.core.outcome import Row
 from midflight.core.plan import Invariant, Plan
+from midflight.parity.image_form import ImageForm, has_images
+from midflight.parity.key_order import OBJECT_IDS, bounds_of, key_bound, text_bound
 from midflight.parity.labels import label_of
 from midflight.parity.normal import normal
-from midflight.parity.records import DELETED, Entry, Normal
+from midflight.parity.records import DELETED, Entry, Normal, Span
 from midflight.parity.stray import cell_of, key_of_row
 from midflight.parity.target_entries import NOTHING, entries_of, version_of
 from midflight.parity.target_form import TargetForm
@@ -38,6 +42,7 @@ class TargetSide:
         self._plan = plan
         self._schema = plan.target.schema_
         self._forms = {entry.collection: TargetForm(entry) for entry in plan.collections}
+        self._images = {entry.collection: ImageForm(entry) for entry in plan.collections if has_images(entry)}
 
     async def count(self, entity: str) -> int:
         """Counted."""
@@ -80,6 +85,40 @@ class TargetSide:
         mapper = mapper_for(collection) if deep else None
         return await asyncio.to_thread(entries_of, self._forms[entity], mapper, row_keys, found)
 
+    def has_images(self, entity: str) -> bool:
+        """Not where a customer's functions have a part in it."""
+        return entity in self._images
+
+    def sorts_alike(self, entity: str) -> bool:
+        """ObjectIds, written as hexadecimal text, come in the order of their bytes."""
+        return self.has_images(entity) and self._plan.collection(entity).key.type == OBJECT_IDS
+
+    async def images(self, entity: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """From rows alone, all of one moment."""
+        collection = self._plan.collection(entity)
+        cells = _row_keys(mapper_for(collection), keys)
+        wanted = [cell for cell in cells.values() if cell is not None]
+        rows = await self._target.rows.tables_of(self._schema, collection, wanted)
+        images = await asyncio.to_thread(self._images[entity].images, rows)
+        return {key: images[cell] for key, cell in cells.items() if cell in images}
+
+    async def images_within(self, entity: str, span: Span, *, at_most: int) -> AsyncIterator[dict[bytes, bytes]]:
+        """Page by page, each of one moment."""
+        collection, form = self._plan.collection(entity), self._images[entity]
+        left: RowSpan | None = RowSpan(*map(text_bound, bounds_of(span)))
+        while left is not None:
+            rows = await self._target.rows.tables_within(self._schema, collection, left, at_most)
+            left = replace(left, after=rows[0][-1][0]) if len(rows[0]) == at_most else None
+            yield await asyncio.to_thread(_by_key, form, mapper_for(collection), rows)
+
+    async def holds(self, entity: str, images: Mapping[bytes, bytes], span: Span, *, token: int) -> bool:
+        """From guards, and the number of rows."""
+        keys, rows = (RowSpan(*map(bound, bounds_of(span))) for bound in (key_bound, text_bound))
+        held = await self._target.rows.held_within(self._plan, self._plan.collection(entity), keys, rows)
+        if held is None or held.token > token or held.roots != len(images):
+            return False
+        return held.checksums == b"".join(map(digest_raw, images.values()))
+
     async def fetch_versions(self, entity: str, keys: Sequence[bytes]) -> dict[bytes, Entry]:
         """From the guards alone: whether there are rows is not looked at."""
         guards = await self._target.rows.guards_of(self._plan, self._plan.collection(entity), keys)
@@ -120,7 +159,7 @@ class TargetSide:
         mapper = mapper_for(collection)
         lower, after, upper = (None if key is None else cell_of(mapper, key) for key in (keys.lower, above, keys.upper))
         while rows := await self._target.rows.scan_keys(
-            self._schema, collection, RowSpan(lower, after, upper), at_most
+            self._schema, collection, RowSpan(lower, after, upper=upper), at_most
         ):
             after = rows[-1][0]
             yield await asyncio.to_thread(_keys_of_rows, mapper, rows)
@@ -128,6 +167,12 @@ class TargetSide:
 
 def _row_keys(mapper: Mapper, keys: Sequence[bytes]) -> dict[bytes, Any]:
     return {key: cell_of(mapper, key) for key in keys}
+
+
+def _by_key(form: ImageForm, mapper: Mapper, rows: Sequence[Sequence[Row]]) -> dict[bytes, bytes]:
+    images = form.images(rows)
+    found = ((row, images.get(row[0], b"")) for row in rows[0])
+    return {key_of(image) if image else key_of_row(mapper, row): image for row, image in found}
 
 
 def _keys_of_rows(mapper: Mapper, rows: Sequence[Row]) -> list[bytes]:

@@ -38,7 +38,7 @@ class Work:
     frozen: bool
     """Nobody writes to the source, and the target has everything."""
     census: bool
-    """Whether fields and their types are counted on the way."""
+    """Whether fields and their types are counted."""
     base: Base | None
     pace: Pace
     meter: Meter

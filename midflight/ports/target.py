@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from midflight.core.outcome import Applied, Batch, Row, Ticket
 from midflight.core.plan import CollectionMap, Plan
 from midflight.ports.ledger import Ledger, Registry, ReverseStore
-from midflight.records import FenceView, FieldCount, Finding, Guard, LastChange, RowsAndGuards, RowSpan
+from midflight.records import FenceView, FieldCount, Finding, Guard, Held, LastChange, RowsAndGuards, RowSpan
 
 
 class Door(Protocol):
@@ -85,6 +85,14 @@ class TargetRows(Protocol):
         The rows of every table of the collection, in the order of `tables()`, children by position.
         """
 
+    async def tables_of(self, schema: str, collection: CollectionMap, row_keys: Sequence[Any]) -> list[list[Row]]:
+        """The same rows by table, in the order of `tables()`, each table's in order of its primary key."""
+
+    async def tables_within(
+        self, schema: str, collection: CollectionMap, span: RowSpan, at_most: int
+    ) -> list[list[Row]]:
+        """All rows of the first `at_most` documents in the span, as `tables_of` has them."""
+
     async def rows_with_guards(
         self, plan: Plan, collection: CollectionMap, row_keys: Mapping[bytes, Any | None]
     ) -> RowsAndGuards:
@@ -92,6 +100,10 @@ class TargetRows(Protocol):
 
     async def guards_of(self, plan: Plan, collection: CollectionMap, keys: Sequence[bytes]) -> dict[bytes, Guard]:
         """The same guards without the rows."""
+
+    async def held_within(self, plan: Plan, collection: CollectionMap, keys: RowSpan, rows: RowSpan) -> Held | None:
+        """What guards say of a span, and how many rows are in it. None where more would have to be asked: keys that
+        were refused, or the application's own writes."""
 
     async def last_change(self, domain: str, collection: str, key: bytes) -> LastChange | None:
         """What the door did last with this key; None where it never had it."""

@@ -9,8 +9,9 @@ from psycopg import sql
 
 from midflight.core.plan import CollectionMap, Plan
 from midflight.postgres.adapt import array_of, staged_type
+from midflight.postgres.row_keys import place, where
 from midflight.postgres.session import Connection
-from midflight.records import Guard
+from midflight.records import Guard, RowSpan
 
 _COLLECTION_ID = sql.SQL("select id from midflight.collections where domain = %s and collection = %s")
 _GUARDS = sql.SQL(
@@ -19,6 +20,10 @@ _GUARDS = sql.SQL(
 # No guard row says so alone: an entry that was removed by hand accounts for nothing any more.
 _QUARANTINED = sql.SQL(
     "select key from midflight.quarantine where collection_id = %s and key = any(%s) and path <> 'tripwire'"
+)
+_HELD = sql.SQL(
+    "select coalesce(string_agg(checksum, ''::bytea order by key), ''::bytea), coalesce(max(token), 0),"
+    " bool_or(refused) from midflight.guards where collection_id = %(number)s and not deleted and {within}"
 )
 _ANY_MARK = sql.SQL("select exists (select from midflight.dirty where collection_id = %s)")
 
@@ -41,11 +46,27 @@ async def guards_in(
     guards = {
         key: Guard(token, checksum or None, deleted, key in quarantined) for key, token, checksum, deleted, _ in found
     }
-    row = await (await connection.execute(_ANY_MARK, (number,))).fetchone()
-    if row is None or not row[0]:
+    if not await _any_mark(connection, number):
         return guards
     known = row_keys()
     return _with_marks(guards, known, await _marks(connection, number, collection, known))
+
+
+async def held_in(
+    connection: Connection, plan: Plan, collection: CollectionMap, keys: RowSpan
+) -> tuple[bytes, int] | None:
+    """Checksums in order of keys, and the newest token; None where one was refused, or the application has written."""
+    number = await _collection_id(connection, plan, collection)
+    if number is None or await _any_mark(connection, number):
+        return None
+    query = _HELD.format(within=where(sql.SQL("key"), keys))
+    row = await (await connection.execute(query, {"number": number} | place(keys, None), binary=True)).fetchone()
+    return None if row is None or row[2] else (row[0], row[1])
+
+
+async def _any_mark(connection: Connection, number: int) -> bool:
+    row = await (await connection.execute(_ANY_MARK, (number,))).fetchone()
+    return row is not None and bool(row[0])
 
 
 async def _collection_id(connection: Connection, plan: Plan, collection: CollectionMap) -> int | None:

@@ -6,7 +6,8 @@ column the exact `_id` that may be noted there.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import Any, LiteralString
 
 from psycopg import sql
 
@@ -22,14 +23,18 @@ SAMPLED_ROWS = 100_000
 
 def scan(schema: str, collection: CollectionMap, span: RowSpan) -> sql.Composed:
     """In order of the key column; parameters from `place`."""
-    bounds = [f"{{key}} {sign} %({name})s" for name, sign in _SIGNS.items() if getattr(span, name) is not None]
-    where = f"where {' and '.join(bounds)}" if bounds else ""
-    return _query(f"select {{shown}} from {{table}} {where} order by {{key}} limit %(at_most)s", schema, collection)
+    template = f"select {{shown}} from {{table}} where {_where(span)} order by {{key}} limit %(at_most)s"
+    return _query(template, schema, collection)
 
 
-def place(span: RowSpan, at_most: int) -> dict[str, Any]:
-    """The parameters of `scan`."""
-    return {"lower": span.lower, "after": span.after, "upper": span.upper, "at_most": at_most}
+def where(key: sql.Composable, span: RowSpan) -> sql.Composed:
+    """Whether a key lies in the span; parameters from `place`."""
+    return sql.SQL(_where(span)).format(key=key)
+
+
+def place(span: RowSpan, at_most: int | None) -> dict[str, Any]:
+    """The parameters of `scan` and `where`; all rows where `at_most` is None."""
+    return asdict(span) | {"at_most": at_most}
 
 
 def bounds(schema: str, collection: CollectionMap) -> sql.Composed:
@@ -55,12 +60,22 @@ def sample(schema: str, collection: CollectionMap) -> sql.Composed:
     )
 
 
+def count_within(schema: str, collection: CollectionMap, span: RowSpan) -> sql.Composed:
+    """How many rows a span has; parameters from `place`."""
+    return _query(f"select count(*) from {{table}} where {_where(span)}", schema, collection)
+
+
 def count(schema: str, collection: CollectionMap) -> sql.Composed:
     """How many rows there are."""
     return _query("select count(*) from {table}", schema, collection)
 
 
-_SIGNS = {"lower": ">=", "after": ">", "upper": "<"}
+_SIGNS = {"lower": ">=", "after": ">", "upto": "<=", "upper": "<"}
+
+
+def _where(span: RowSpan) -> LiteralString:
+    bounds = [f"{{key}} {sign} %({name})s" for name, sign in _SIGNS.items() if getattr(span, name) is not None]
+    return " and ".join(bounds) or "true"
 
 
 def _query(template: str, schema: str, collection: CollectionMap) -> sql.Composed:

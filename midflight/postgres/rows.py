@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from psycopg import sql
@@ -15,9 +16,9 @@ from midflight.errors import PlanError
 from midflight.postgres import row_keys as walk
 from midflight.postgres.adapt import array_of, staged_type
 from midflight.postgres.census import census_in
-from midflight.postgres.guards import guards_in
+from midflight.postgres.guards import guards_in, held_in
 from midflight.postgres.session import Connection, Session
-from midflight.records import FieldCount, Guard, LastChange, RowsAndGuards, RowSpan
+from midflight.records import FieldCount, Guard, Held, LastChange, RowsAndGuards, RowSpan
 
 _CHANGED = sql.SQL(
     "select g.key, g.token from midflight.guards g join midflight.collections c on c.id = g.collection_id"
@@ -48,6 +49,22 @@ class PostgresRows:
         async with self._session.snapshot() as connection:
             return await rows_in(connection, schema, collection, row_keys)
 
+    async def tables_of(self, schema: str, collection: CollectionMap, row_keys: Sequence[Any]) -> list[list[Row]]:
+        """The same rows by table, each table's in order of its primary key."""
+        async with self._session.snapshot() as connection:
+            return [rows async for rows in _tables_in(connection, schema, collection, row_keys)]
+
+    async def tables_within(
+        self, schema: str, collection: CollectionMap, span: RowSpan, at_most: int
+    ) -> list[list[Row]]:
+        """All rows of the first `at_most` documents in the span, as `tables_of` has them."""
+        root, *children = tables(collection)
+        async with self._session.snapshot() as connection:
+            roots = await _within(connection, schema, root, span, at_most)
+            if len(roots) == at_most:
+                span = replace(span, upto=roots[-1][0])
+            return [roots, *[await _within(connection, schema, table, span, None) for table in children]]
+
     async def rows_with_guards(
         self, plan: Plan, collection: CollectionMap, row_keys: Mapping[bytes, Any | None]
     ) -> RowsAndGuards:
@@ -63,6 +80,16 @@ class PostgresRows:
         row_key = mapper_for(collection).row_key
         async with self._session.snapshot() as connection:
             return await guards_in(connection, plan, collection, keys, lambda: {key: row_key(key) for key in keys})
+
+    async def held_within(self, plan: Plan, collection: CollectionMap, keys: RowSpan, rows: RowSpan) -> Held | None:
+        """The span twice: of the guards' keys, and of the values of the key column."""
+        async with self._session.snapshot() as connection:
+            found = await held_in(connection, plan, collection, keys)
+            if found is None:
+                return None
+            count = walk.count_within(plan.target.schema_, collection, rows)
+            row = await (await connection.execute(count, walk.place(rows, None))).fetchone()
+        return Held(*found, row[0] if row else 0)
 
     async def last_change(self, domain: str, collection: str, key: bytes) -> LastChange | None:
         """What the door did last with this key; None where it never had it."""
@@ -132,17 +159,33 @@ async def rows_in(
     connection: Connection, schema: str, collection: CollectionMap, row_keys: Sequence[Any]
 ) -> dict[Any, tuple[list[Row], ...]]:
     """The same, as the caller's transaction sees it."""
-    root, *children = tables(collection)
-    wanted = (array_of(row_keys, staged_type(collection.key.type)),)
-    roots = await (await connection.execute(_rows_of(schema, root), wanted, binary=True)).fetchall()
+    roots, *children = [rows async for rows in _tables_in(connection, schema, collection, row_keys)]
     # The key column is the first one of every table.
     found: dict[Any, tuple[list[Row], ...]] = {row[0]: ([row], *([] for _ in children)) for row in roots}
-    for number, table in enumerate(children, 1):
-        for row in await (await connection.execute(_rows_of(schema, table), wanted, binary=True)).fetchall():
+    for number, rows in enumerate(children, 1):
+        for row in rows:
             of_document = found.get(row[0])
             if of_document is not None:
                 of_document[number].append(row)
     return found
+
+
+async def _tables_in(
+    connection: Connection, schema: str, collection: CollectionMap, row_keys: Sequence[Any]
+) -> AsyncIterator[list[Row]]:
+    wanted = (array_of(row_keys, staged_type(collection.key.type)),)
+    for table in tables(collection):
+        yield await (await connection.execute(_rows_of(schema, table), wanted, binary=True)).fetchall()
+
+
+async def _within(connection: Connection, schema: str, table: Table, span: RowSpan, at_most: int | None) -> list[Row]:
+    query = sql.SQL("select {columns} from {table} where {within} order by {order} limit %(at_most)s").format(
+        columns=_columns(table),
+        table=sql.Identifier(schema, table.name),
+        within=walk.where(_ordered(table, table.root_key), span),
+        order=_order(table),
+    )
+    return await (await connection.execute(query, walk.place(span, at_most), binary=True)).fetchall()
 
 
 def _rows_of(schema: str, table: Table) -> sql.Composed:

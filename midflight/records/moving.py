@@ -158,11 +158,25 @@ class RowsAndGuards:
 
 @dataclass(frozen=True, slots=True)
 class RowSpan:
-    """Root rows by the value of their key column: from `lower` on, after `after`, below `upper`; None is open."""
+    """Root rows by the value of their key column: from `lower` on, after `after`, up to `upto`, below `upper`.
+
+    None is open.
+    """
 
     lower: object = None
     after: object = None
+    upto: object = None
     upper: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What was applied to the keys in a span: checksums of documents in order of keys, the newest token, and how many
+    root rows there are."""
+
+    checksums: bytes
+    token: int
+    roots: int
 
 
 @dataclass(frozen=True, slots=True)

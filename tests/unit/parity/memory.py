@@ -15,8 +15,9 @@ from typing import Any
 
 from midflight.errors import RunUnknown, Superseded
 from midflight.parity.ports import RunStore
-from midflight.parity.records import DELETED, Entry, Mismatch, RunRecord
-from midflight.records import KeyRange, ParityProgress
+from midflight.parity.records import DELETED, Entry, Mismatch, RunRecord, Span
+from midflight.parity.tally import type_name
+from midflight.records import FieldCount, KeyRange, ParityProgress
 
 Fields = Mapping[str, Any]
 EVERYTHING = KeyRange()
@@ -111,6 +112,65 @@ class GuardedSide(MemorySide):
         return replace(entry, faithful=faithful, image=entry.version if faithful else None)
 
 
+class PicturedSide(GuardedSide):
+    """Also gives images of its documents, and counts their fields."""
+
+    def has_images(self, entity: str) -> bool:
+        return True
+
+    async def read_images(
+        self, entity: str, keys: KeyRange, *, above: bytes | None, at_most: int
+    ) -> AsyncIterator[dict[bytes, bytes]]:
+        async for block in self.keys(entity, above=above, at_most=at_most, within=keys):
+            found = await self.fetch(entity, block)
+            if images := {key: image_of(found[key]) for key in block if key in found}:
+                yield images
+
+    async def images(self, entity: str, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        found = await self.fetch(entity, keys)
+        return {key: image_of(entry) for key, entry in found.items() if not entry.unreadable}
+
+    async def census(self, entity: str, *, without: Sequence[bytes] = ()) -> Mapping[str, FieldCount]:
+        counts: dict[str, Counter[str]] = {}
+        for entry in self.entries[entity].values():
+            for path, value in entry.fields.items():
+                counts.setdefault(path, Counter())[type_name(value)] += 1
+        return {path: FieldCount(path, types.pop("null", 0), types) for path, types in counts.items()}
+
+
+class AlikeSide(PicturedSide):
+    """Also sorts as the other side does, and knows what was applied to a span."""
+
+    def sorts_alike(self, entity: str) -> bool:
+        return True
+
+    async def images_within(self, entity: str, span: Span, *, at_most: int) -> AsyncIterator[Mapping[bytes, bytes]]:
+        async for block in self.keys(entity, above=span.after, at_most=at_most, within=span.keys):
+            keys = [key for key in block if span.upto is None or key <= span.upto]
+            images = await self.images(entity, keys)
+            yield {key: images.get(key, b"") for key in keys}
+            if len(keys) < len(block):
+                return
+
+    async def holds(self, entity: str, images: Mapping[bytes, bytes], span: Span, *, token: int) -> bool:
+        held = {
+            key: entry
+            for key, entry in self.entries[entity].items()
+            if _inside(key, span.keys, span.after) and (span.upto is None or key <= span.upto)
+            if entry.unreadable != DELETED
+        }
+        if held.keys() != images.keys():
+            return False
+        # By what was applied, as guards say it: not by what the rows have now.
+        applied = {key: image_of(Entry(key, self.applied.get((entity, key), {}))) for key in held}
+        return applied == images and all(entry.token is not None and entry.token <= token for entry in held.values())
+
+
+def image_of(entry: Entry) -> bytes:
+    """Bytes that no other fields have."""
+    return repr((sorted(entry.fields.items()), entry.unreadable)).encode()
+
+
 def version_of(fields: Fields) -> bytes:
     """The digest of an image."""
     return hashlib.blake2b(repr(sorted(fields.items())).encode(), digest_size=16).digest()
@@ -119,10 +179,12 @@ def version_of(fields: Fields) -> bytes:
 class Shop:
     """A source that is written, a target that follows it as fast as it is told to, and rogue writers."""
 
+    sides: type[GuardedSide] = GuardedSide
+
     def __init__(self, entity: str = "orders") -> None:
         self.entity = entity
-        self.source = GuardedSide({entity: {}})
-        self.target = GuardedSide({entity: {}})
+        self.source = self.sides({entity: {}})
+        self.target = self.sides({entity: {}})
         self.feed: deque[bytes] = deque()
         self.meanwhile: Callable[[], None] = lambda: None
         """What the world does while a run waits for the barrier."""

@@ -18,11 +18,26 @@ from midflight.parity.records import QUARANTINED, Cause, Kind, Level, Mismatch, 
 from midflight.parity.rules import Rules
 from midflight.parity.suspects import settle
 from midflight.records import FieldCount, Finding
-from tests.unit.parity.memory import Killed, Killer, MemoryRuns, MemorySide, Shop
+from tests.unit.parity.memory import (
+    AlikeSide,
+    GuardedSide,
+    Killed,
+    Killer,
+    MemoryRuns,
+    MemorySide,
+    PicturedSide,
+    Shop,
+)
 
 DOMAIN = "shop"
 KEYS = 60
 SMALL = Policy(batch_size=5, range_size=20, parallel=2, suspects_at_once=3, sample_rate=0.1)
+
+
+@pytest.fixture(autouse=True, params=[GuardedSide, PicturedSide, AlikeSide], ids=["fields", "images", "alike"])
+def sides(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the sides offer, a run comes to the same."""
+    monkeypatch.setattr(Shop, "sides", request.param)
 
 
 def key(number: int) -> bytes:
@@ -331,6 +346,11 @@ async def test_a_range_that_fails_ends_the_run_and_it_can_be_begun_again() -> No
     assert (await tool.run("r1", levels=("full",))).verdict is Verdict.PASS
 
 
+def looked_at_again() -> int:
+    """How many keys a watch run compares for one that was written. Sides that sort alike skip spans, not keys."""
+    return SMALL.batch_size if Shop.sides is AlikeSide else 1
+
+
 # --- watch ----------------------------------------------------------------------------------------------------------
 
 
@@ -341,8 +361,8 @@ async def test_a_watch_run_skips_what_was_equal_and_was_not_written_since() -> N
     shop.follow()
     shop.source.looked_at.clear()
     record = await parity(shop, store).run("w1", mode="watch", levels=("full",))
-    counts = record.entities[0]
-    assert (counts.source, counts.skipped, counts.compared, counts.equal) == (KEYS, KEYS - 1, 1, 1)
+    counts, again = record.entities[0], looked_at_again()
+    assert (counts.source, counts.skipped, counts.compared, counts.equal) == (KEYS, KEYS - again, again, again)
     assert record.verdict is Verdict.PASS
     assert not shop.source.looked_at
     assert outcome(record, "full").details["base"] == "r1"
@@ -354,7 +374,7 @@ async def test_a_watch_run_looks_again_at_what_was_not_equal_in_the_run_before()
     await parity(shop, store).run("r1", levels=("full",))
     record = await parity(shop, store).run("w1", mode="watch", levels=("full",))
     assert set(found(store, State.SETTLED, run="w1")) == {key(3)}
-    assert record.entities[0].compared == 1
+    assert record.entities[0].compared == looked_at_again()
 
 
 async def test_watch_runs_build_upon_one_another() -> None:
@@ -385,7 +405,7 @@ async def test_with_other_rules_or_another_plan_nothing_is_skipped() -> None:
 
 
 async def killed_inside_a_range() -> tuple[Shop, MemoryRuns, bytes]:
-    """A run that died with no range done and one of the source begun; the last key that it saw there.
+    """A run that died with no range of the source done and one begun; the last key that it saw there.
 
     Two ranges are walked at once: which of them has a place at the fourth commit is not ours to say.
     """
@@ -395,7 +415,7 @@ async def killed_inside_a_range() -> tuple[Shop, MemoryRuns, bytes]:
             await parity(shop, Killer(store, 4, committed=True)).run("r1", levels=("full",))
         places = await store.progress(DOMAIN, "r1", "orders")
         begun = [one.cursor for one in places if one.number > 0 and one.cursor is not None]
-        if begun and not any(one.done for one in places):
+        if begun and not any(one.done for one in places if one.number > 0):
             return shop, store, begun[0]
     raise AssertionError("no run died inside a range")
 
@@ -407,7 +427,7 @@ async def test_what_was_written_while_a_run_was_dead_is_not_skipped_later() -> N
     shop.follow()
     await parity(shop, store).run("r1", levels=("full",))
     record = await parity(shop, store).run("w1", mode="watch", levels=("full",))
-    assert record.entities[0].compared == 1
+    assert record.entities[0].compared == looked_at_again()
 
 
 async def test_a_gate_run_skips_nothing() -> None:
