@@ -122,4 +122,12 @@ PARITY: tuple[Mutant, ...] = (
             "test_what_is_beyond_the_list_is_counted_and_the_run_says_how_much_is_kept",
         ),
     ),
+    Mutant(
+        "an older image is a lost update, whatever its values look like",
+        (Edit(CAUSES, "if noted and target.version is not None and source.version != target.version:", "if False:"),),
+        (
+            "tests/integration/parity/test_causes.py::"
+            "test_one_run_finds_what_was_done_to_the_stores_by_field_and_cause_and_nothing_else",
+        ),
+    ),
 )
