@@ -130,4 +130,14 @@ PARITY: tuple[Mutant, ...] = (
             "test_one_run_finds_what_was_done_to_the_stores_by_field_and_cause_and_nothing_else",
         ),
     ),
+    Mutant(
+        "a look at bytes looks at constants, too",
+        (Edit("midflight/parity/image_form.py", "        if self._constants:\n", "        if False:\n"),),
+        (f"{COLUMNS}::test_a_look_at_bytes_takes_no_changed_cell_for_equal_either",),
+    ),
+    Mutant(
+        "a look at bytes takes no rows that belong to nothing for equal",
+        (Edit("midflight/parity/image_level.py", "sheet.block.unclear.update(outer[0] for outer in spans)", "pass"),),
+        (f"{TORTURE}::test_a_change_among_rows_of_elements_is_found_named_and_given_its_cause",),
+    ),
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 import bson
 import pytest
-from bson import Binary, Code, Decimal128, Int64, ObjectId, Regex, Timestamp
+from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
 
 from midflight.core.outcome import Row
@@ -288,6 +288,78 @@ async def test_a_key_in_each_state_is_found_and_given_its_cause(name: str) -> No
     found = await judged(FLAT, body, rows, guard=guard, usual={"_id": OID, "s": "usual"})
     assert (found.kind, found.cause) == (kind, cause)
     assert {one.path for one in found.fields} == ({"s"} if kind is Kind.VALUE else set())
+
+
+def shelf(*bodies: dict[str, Any]) -> tuple[dict[bytes, Entry], dict[bytes, Entry]]:
+    """These documents on both sides, under their own keys, beside keys that nobody touches."""
+    sources, targets = twins(FLAT, {"_id": OID, "s": "usual"})
+    for body in bodies:
+        entry = source(FLAT, body)
+        held = stored(FLAT, entry.key, rows_of(FLAT, body), guard_of(FLAT, body))
+        assert held is not None
+        sources[entry.key], targets[entry.key] = entry, held
+    return sources, targets
+
+
+async def test_one_key_lost_and_one_made_are_found_though_the_counts_agree() -> None:
+    """Below the source's first key and above its last one, too."""
+    lost, below, above = ({"_id": key, "s": "x"} for key in ("lost", MinKey(), MaxKey()))
+    sources, targets = shelf(lost, below, above)
+    del targets[source(FLAT, lost).key]
+    for made in (below, above):
+        entry = stored(FLAT, source(FLAT, made).key, rows_of(FLAT, made), None)
+        assert entry is not None
+        del sources[entry.key]
+        targets[entry.key] = entry
+    found = await run(sources, targets)
+    assert {key: (one.kind, one.cause) for key, one in found.items()} == {
+        source(FLAT, lost).key: (Kind.MISSING, Cause.LOST_UPDATE),
+        source(FLAT, below).key: (Kind.EXTRA, Cause.ROGUE_WRITE),
+        source(FLAT, above).key: (Kind.EXTRA, Cause.ROGUE_WRITE),
+    }
+
+
+async def test_two_keys_that_swapped_their_rows_are_both_found() -> None:
+    one, other = {"_id": 1, "s": "x"}, {"_id": 2, "s": "y"}
+    sources, targets = shelf(one, other)
+    for mine, theirs in ((one, other), (other, one)):
+        rows = changed(FLAT, rows_of(FLAT, mine), "c_s", theirs["s"])
+        held = stored(FLAT, source(FLAT, mine).key, rows, guard_of(FLAT, mine))
+        assert held is not None
+        targets[held.key] = held
+    found = await run(sources, targets)
+    assert {key: one.cause for key, one in found.items()} == {
+        source(FLAT, body).key: Cause.ROGUE_WRITE for body in (one, other)
+    }
+
+
+KEYS: list[Any] = [
+    1,
+    1.5,
+    "1",
+    True,
+    OID,
+    str(OID),
+    b"1",
+    {"a": 1},
+    {"a": "1"},
+    Decimal128("2.5"),
+    WHEN,
+    "",
+    Int64(2**40),
+]
+
+
+@pytest.mark.parametrize(("lost", "made"), list(zip(KEYS, [*KEYS[1:], KEYS[0]], strict=True)), ids=str)
+async def test_a_key_of_one_type_is_never_taken_for_one_of_another(lost: Any, made: Any) -> None:
+    sources, targets = shelf(*({"_id": key, "s": "same"} for key in KEYS))
+    gone, there = (source(FLAT, {"_id": key}).key for key in (lost, made))
+    del targets[gone], sources[there]
+    found = await run(sources, targets)
+    assert {key: (one.kind, one.cause) for key, one in found.items()} == {
+        gone: (Kind.MISSING, Cause.LOST_UPDATE),
+        there: (Kind.EXTRA, Cause.LOST_DELETE),
+    }
 
 
 UNREADABLE_DOCUMENT = b"\x07_id\0" + OID.binary + b"\x10a\0\1\0\0\0" + b"\x10a\0\2\0\0\0"
