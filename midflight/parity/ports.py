@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from midflight.core.plan import Invariant
 from midflight.parity.records import Entry, Mismatch, Normal, RunRecord, Span
@@ -110,8 +110,11 @@ class AlikeSide(ImagingSide, Protocol):
     def sorts_alike(self, entity: str) -> bool:
         """Whether both sides have one order of this entity's keys."""
 
-    def images_within(self, entity: str, span: Span, *, at_most: int) -> AsyncIterator[Mapping[bytes, bytes]]:
-        """Images of all keys in the span, at most so many at once; empty bytes where no image can be made."""
+    def pages_within(self, entity: str, span: Span, *, at_most: int) -> AsyncIterator[Any]:
+        """What there is in the span, of at most so many keys at once, for `images_of`. Each page is of one moment."""
+
+    def images_of(self, entity: str, page: Any) -> Mapping[bytes, bytes]:
+        """Images of all keys of the page; empty bytes where no image can be made. Runs in a thread of its own."""
 
     async def holds(self, entity: str, images: Mapping[bytes, bytes], span: Span, *, token: int) -> bool:
         """Whether these images, and nothing else in the span, were applied here, nothing of it after the token.

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 from hashlib import blake2b
 
-from midflight.parity.ahead import closing
+from midflight.parity.ahead import ahead, closing
 from midflight.parity.block import Block, Blocks, compared, unlike_of
 from midflight.parity.image_walk import has_images, of_both, of_source_keys, walks_alike
 from midflight.parity.look import judge
@@ -52,7 +51,7 @@ async def walk(work: Work, entity: str, place: ParityProgress) -> None:
     total = Tally.of(place.tally)
     if place.batches == 0 and isinstance(work.target, TokenSide):
         total.token = await work.target.last_token()
-    async with aclosing(_blocks(work, entity, place)) as blocks:
+    async with closing(ahead(_blocks(work, entity, place))) as blocks:
         async for block in blocks:
             place = await _commit(work, entity, place, block, total)
             await work.pace.spend(block.keys)

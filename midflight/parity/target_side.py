@@ -102,14 +102,20 @@ class TargetSide:
         images = await asyncio.to_thread(self._images[entity].images, rows)
         return {key: images[cell] for key, cell in cells.items() if cell in images}
 
-    async def images_within(self, entity: str, span: Span, *, at_most: int) -> AsyncIterator[dict[bytes, bytes]]:
-        """Page by page, each of one moment."""
-        collection, form = self._plan.collection(entity), self._images[entity]
+    async def pages_within(self, entity: str, span: Span, *, at_most: int) -> AsyncIterator[Sequence[Sequence[Row]]]:
+        """Rows by table."""
+        collection = self._plan.collection(entity)
         left: RowSpan | None = RowSpan(*map(text_bound, bounds_of(span)))
         while left is not None:
             rows = await self._target.rows.tables_within(self._schema, collection, left, at_most)
             left = replace(left, after=rows[0][-1][0]) if len(rows[0]) == at_most else None
-            yield await asyncio.to_thread(_by_key, form, mapper_for(collection), rows)
+            yield rows
+
+    def images_of(self, entity: str, page: Sequence[Sequence[Row]]) -> dict[bytes, bytes]:
+        """By the keys that the rows say."""
+        images, mapper = self._images[entity].images(page), mapper_for(self._plan.collection(entity))
+        found = ((row, images.get(row[0], b"")) for row in page[0])
+        return {key_of(image) if image else key_of_row(mapper, row): image for row, image in found}
 
     async def holds(self, entity: str, images: Mapping[bytes, bytes], span: Span, *, token: int) -> bool:
         """From guards, and the number of rows."""
@@ -167,12 +173,6 @@ class TargetSide:
 
 def _row_keys(mapper: Mapper, keys: Sequence[bytes]) -> dict[bytes, Any]:
     return {key: cell_of(mapper, key) for key in keys}
-
-
-def _by_key(form: ImageForm, mapper: Mapper, rows: Sequence[Sequence[Row]]) -> dict[bytes, bytes]:
-    images = form.images(rows)
-    found = ((row, images.get(row[0], b"")) for row in rows[0])
-    return {key_of(image) if image else key_of_row(mapper, row): image for row, image in found}
 
 
 def _keys_of_rows(mapper: Mapper, rows: Sequence[Row]) -> list[bytes]:

@@ -144,13 +144,16 @@ class AlikeSide(PicturedSide):
     def sorts_alike(self, entity: str) -> bool:
         return True
 
-    async def images_within(self, entity: str, span: Span, *, at_most: int) -> AsyncIterator[Mapping[bytes, bytes]]:
+    async def pages_within(self, entity: str, span: Span, *, at_most: int) -> AsyncIterator[Mapping[bytes, bytes]]:
         async for block in self.keys(entity, above=span.after, at_most=at_most, within=span.keys):
             keys = [key for key in block if span.upto is None or key <= span.upto]
             images = await self.images(entity, keys)
             yield {key: images.get(key, b"") for key in keys}
             if len(keys) < len(block):
                 return
+
+    def images_of(self, entity: str, page: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+        return page
 
     async def holds(self, entity: str, images: Mapping[bytes, bytes], span: Span, *, token: int) -> bool:
         held = {
