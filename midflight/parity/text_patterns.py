@@ -12,9 +12,9 @@ _DOTS = ("...", "\u2026")
 _MARKS = "?\ufffd"
 _NO_MARKS = dict.fromkeys(map(ord, _MARKS))
 _UNDEFINED_IN_WINDOWS = (0x81, 0x8D, 0x8F, 0x90, 0x9D)
-_LENIENT_WINDOWS = [
+_LENIENT_WINDOWS = "".join(
     chr(byte) if byte in _UNDEFINED_IN_WINDOWS else bytes((byte,)).decode("cp1252") for byte in range(256)
-]
+)
 
 
 def is_text_cut(whole: str, part: str) -> bool:
@@ -67,7 +67,7 @@ def _as_windows(text: str) -> str:
 
 def _as_lenient_windows(text: str) -> str:
     """As browsers do: what has no character there becomes a control character."""
-    return "".join(map(_LENIENT_WINDOWS.__getitem__, _utf8(text)))
+    return _as_latin(text).translate(_LENIENT_WINDOWS)
 
 
 def _utf8(text: str) -> bytes:
