@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import bson
+from bson.code import Code
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 
@@ -32,6 +33,8 @@ _DAY = timedelta(days=1)
 _DAY_MS = 86_400_000
 _BIAS = 6176
 _MOST_SIGNIFICAND = 10**34 - 1
+_DOUBTFUL = frozenset({tuple, datetime, dict, list, Code})
+"""The types of values that the driver may write as something else."""
 
 Write = Callable[[bytes, Sequence[Any]], list[bytes]]
 """Gives the elements of cells, none of which is None: to `head` (type's byte, then name) the payload of each."""
@@ -48,14 +51,28 @@ def writer_of(type_text: str) -> tuple[bytes, Write] | None:
 
 def element(name: bytes, value: Any) -> bytes:
     """Any BSON value as an element. NoImage for what no document holds."""
-    if type(value) is tuple:
-        # A normal value that says why it cannot be read; the driver would make an array of it.
-        raise NoImage("a value that is none of ours")
+    if type(value) in _DOUBTFUL:
+        _require_exact(value)
     try:
         alone = bson.encode({"": value}, codec_options=_OPTIONS)[4:-1]
     except (BSONError, TypeError, OverflowError) as why:
         raise NoImage(f"a value does not become BSON: {type(why).__name__}") from None
     return alone[:1] + name + alone[2:]
+
+
+def _require_exact(value: Any) -> None:
+    """Refuse what the driver would write as something else, however deep it is. NoImage."""
+    kind = type(value)
+    if kind is tuple:
+        # A normal value that says why it cannot be read; the driver would make an array of it.
+        raise NoImage("a value that is none of ours")
+    if kind is datetime and value.microsecond % 1000:
+        raise NoImage("a date holds milliseconds only")
+    inside = value.scope if kind is Code else value
+    if type(inside) is dict:
+        inside = list(inside.values())
+    for inner in inside if type(inside) is list else ():
+        _require_exact(inner)
 
 
 def documents(bodies: Iterable[bytes]) -> list[bytes]:

@@ -16,6 +16,7 @@ from midflight.core.outcome import Row
 from midflight.core.plan import Child, CollectionMap
 from midflight.parity.columns import reader_of
 from midflight.parity.constants import constant_fields
+from midflight.parity.image_cells import NoImage
 from midflight.parity.image_level import Level
 from midflight.parity.image_sheet import Block, Sheet
 from midflight.parity.normal import normal
@@ -58,7 +59,7 @@ class ImageForm:
     def _images(self, rows: Tables) -> dict[Any, bytes]:
         block = Block(rows)
         rest = [row[-1] for row in rows[0]] if self._has_rest else [None] * len(rows[0])
-        sheet = Sheet.of_root(block, [None if text is None else parsed(text) for text in rest])
+        sheet = Sheet.of_root(block, [None if text is None else _kept(text) for text in rest])
         images = dict(zip(sheet.columns[0], self._level.documents(sheet), strict=True))
         if self._constants:
             block.unclear.update(row[0] for row in rows[0] if not self._has_constants(row))
@@ -75,6 +76,12 @@ class ImageForm:
         roots = rows[0]
         halves = roots[: len(roots) // 2], roots[len(roots) // 2 :]
         return self.images(_only(halves[0], rows)) | self.images(_only(halves[1], rows))
+
+
+def _kept(text: str) -> Any:
+    if (kept := parsed(text)) is None:
+        raise NoImage("what is kept is no object")
+    return kept
 
 
 def _only(roots: Sequence[Row], rows: Tables) -> Tables:

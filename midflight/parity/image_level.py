@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any, Protocol
 
 from bson.decimal128 import Decimal128
+from bson.objectid import ObjectId
 
 from midflight.core.outcome import Row
 from midflight.core.plan import Child, CollectionMap
@@ -74,7 +75,10 @@ class _Trees:
 
     def elements(self, name: bytes, sheet: Sheet, residues: Residues) -> list[bytes]:  # noqa: ARG002
         """What the texts say; beside them only the type of a number is expected to be kept."""
-        values = [NO_FIELD if cell is None else value_of(parsed(cell)) for cell in sheet.columns[self._slot]]
+        cells = sheet.columns[self._slot]
+        values = [NO_FIELD if cell is None else value_of(parsed(cell)) for cell in cells]
+        if any(type(value) is ObjectId and str(value) not in cell for value, cell in zip(values, cells, strict=True)):
+            raise NoImage("no ObjectId as it is written here")
         written = [b"" if value is NO_FIELD else element(name, value) for value in values]
         for number, packed in sheet.exact(self._path):
             exact = exact_of(packed)
@@ -148,12 +152,16 @@ class Level:
         slot = 1 + depth
         self._node = _Node(usual=plan.order)
         self._whole: _Part | None = None
+        self.tables_inside: list[int] = []
+        """The numbers of the tables of all elements inside."""
         if isinstance(plan, CollectionMap):
             self._add("_id", _cells("_id", 0, plan.key.type))
         for number, mapped in enumerate(plan.fields):
             self._add(mapped.field, _cells(mapped.field, slot + number, mapped.type))
         for child in plan.children:
-            self._add(child.path, _Elements(child, depth + 1, tables))
+            elements = _Elements(child, depth + 1, tables)
+            self._add(child.path, elements)
+            self.tables_inside += elements.tables
         self._node.seal()
 
     def documents(self, sheet: Sheet) -> list[bytes]:
@@ -163,6 +171,8 @@ class Level:
     def elements(self, sheet: Sheet) -> tuple[list[bytes], list[bytes]]:
         """By row: the type's byte and the payload. An element is there even where its columns are empty."""
         if not sheet.rows:
+            # Whatever rows are inside belong to elements that are not there.
+            sheet.block.unclear.update(row[0] for table in self.tables_inside for row in sheet.block.rows[table])
             return [], []
         if self._whole is not None:
             whole = self._whole.elements(b"", sheet, None)
@@ -198,6 +208,8 @@ class _Elements:
         self._level = Level(plan, depth, tables)
         self._is_map = plan.map is not None
         self._kind = OBJECT if self._is_map else ARRAY
+        self.tables = [self._table, *self._level.tables_inside]
+        """The numbers of its table, and of those of all elements inside."""
 
     def elements(self, name: bytes, sheet: Sheet, residues: Residues) -> list[bytes]:  # noqa: ARG002
         """Whole arrays or maps; where there are no rows, it was empty, or null, or no field."""
@@ -235,6 +247,8 @@ class _Elements:
         rows = inner.rows[span]
         elements: Iterable[Sequence[bytes]] = zip(kinds[span], self._names(rows), payloads[span], strict=True)
         if outer in inner.orders:
+            if not self._is_map:
+                raise NoImage("an order that is noted for an array")
             by_name = {row[self._depth]: one for row, one in zip(rows, elements, strict=True)}
             elements = map(by_name.__getitem__, in_order(inner.orders[outer], by_name))
         return b"".join(chain.from_iterable(elements))
