@@ -85,6 +85,17 @@ RICH = collection(
 )
 
 
+LINES, PLACES = RICH.children
+PLAIN = RICH.model_copy(
+    update={
+        "transforms": (),
+        "constants": tuple(constant for constant in CONSTANTS if constant.type != "jsonb"),
+        "children": (LINES.model_copy(update={"transforms": ()}), PLACES),
+    }
+)
+"""Without functions: what a run may compare by bytes first."""
+
+
 def thing(key: str) -> dict[str, Any]:
     """A document that fills every column of every table, and the rest column with all that it may hold."""
     return {
@@ -224,11 +235,7 @@ def rich() -> Stock:
 
 @pytest.fixture(scope="module")
 def plain() -> Stock:
-    """Without functions: what a run may compare by bytes first."""
-    lines, places = RICH.children
-    constants = tuple(constant for constant in CONSTANTS if constant.type != "jsonb")
-    children = (lines.model_copy(update={"transforms": ()}), places)
-    return Stock(RICH.model_copy(update={"transforms": (), "constants": constants, "children": children}))
+    return Stock(PLAIN)
 
 
 def test_the_documents_fill_every_column_and_differ_in_none(rich: Stock, plain: Stock) -> None:
