@@ -69,9 +69,10 @@ class _Cells:
 class _Trees:
     """A field in a column that holds values of any type, as JSON."""
 
-    def __init__(self, path: str, slot: int) -> None:
+    def __init__(self, path: str, slot: int, type_text: str) -> None:
         self._path = path
         self._slot = slot
+        self._holds_null = reader_of(type_text).holds_null
 
     def elements(self, name: bytes, sheet: Sheet, residues: Residues) -> list[bytes]:  # noqa: ARG002
         """What the texts say; beside them only the type of a number is expected to be kept."""
@@ -82,6 +83,9 @@ class _Trees:
         written = [b"" if value is NO_FIELD else element(name, value) for value in values]
         for number, packed in sheet.exact(self._path):
             exact = exact_of(packed)
+            if cells[number] is None and exact is None and not self._holds_null:
+                written[number] = NULL + name
+                continue
             if not isinstance(exact, _NUMBERS) or normal(exact) != normal(values[number]):
                 raise NoImage("a JSON column, and another value beside it")
             written[number] = element(name, exact)
@@ -266,7 +270,7 @@ class _Elements:
 
 def _cells(path: str, slot: int, type_text: str) -> _Part:
     written = writer_of(type_text)
-    return _Trees(path, slot) if written is None else _Cells(path, slot, type_text, *written)
+    return _Trees(path, slot, type_text) if written is None else _Cells(path, slot, type_text, *written)
 
 
 def _under(name: str, residues: Residues) -> Residues:
