@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bson import ObjectId
 from pymongo import AsyncMongoClient, DeleteOne, ReplaceOne
 from pymongo.asynchronous.collection import AsyncCollection
 
@@ -21,7 +22,7 @@ from midflight.parity.records import Cause
 from midflight.ports import Door
 from midflight.sync import Bridge, sync_keys
 from tests.fixtures.applier import as_applier
-from tests.fixtures.rig import ORDERS, Rig, order
+from tests.fixtures.rig import Rig, order
 
 KEYS = 3_000
 HOT = 25
@@ -37,10 +38,21 @@ PATIENCE_SECONDS = 1.0
 Document = dict[str, Any]
 
 
+def id_of(rig: Rig, number: int) -> Any:
+    """The `_id` of an order: its number, or an ObjectId where the plan wants them."""
+    return ObjectId(number.to_bytes(12, "big")) if rig.plan.collections[0].key.type == "objectid" else number
+
+
+def order_of(rig: Rig, number: int, version: int = 0) -> Document:
+    """The order of this number."""
+    return {**order(number, version), "_id": id_of(rig, number)}
+
+
 @dataclass
 class Churn:
     """Writes at a steady rate, a fifth of them to a few hot keys, some of them between two images."""
 
+    rig: Rig
     orders: AsyncCollection[Document]
     tail: LateTail
     per_second: float
@@ -66,8 +78,9 @@ class Churn:
         else:
             number, version = self.chance.randrange(KEYS), self.chance.randrange(1_000_000)
             if roll < 0.25:
-                return DeleteOne({"_id": number})
-        return ReplaceOne({"_id": number}, order(number, version), upsert=True)
+                return DeleteOne({"_id": id_of(self.rig, number)})
+        document = order_of(self.rig, number, version)
+        return ReplaceOne({"_id": document["_id"]}, document, upsert=True)
 
 
 @dataclass(frozen=True)
@@ -163,7 +176,7 @@ class Vandal:
         number = (NOBODYS if damage == self._add_a_row else COLD) + 4 * self.planted + 3
         self.planted += 1
         await damage(number)
-        return key_bytes(number), cause
+        return self._key(number), cause
 
     async def mend(self, key: bytes) -> None:
         self.tail.deaf.discard(key)
@@ -183,20 +196,24 @@ class Vandal:
         await self._at_target("delete from shop.orders where id = %s", number)
 
     async def _miss_an_update(self, number: int) -> None:
-        self.tail.deaf.add(key_bytes(number))
-        await self.orders.replace_one({"_id": number}, order(number, 1))
+        self.tail.deaf.add(self._key(number))
+        document = order_of(self.rig, number, 1)
+        await self.orders.replace_one({"_id": document["_id"]}, document)
 
     async def _miss_a_delete(self, number: int) -> None:
-        self.tail.deaf.add(key_bytes(number))
-        await self.orders.delete_one({"_id": number})
+        self.tail.deaf.add(self._key(number))
+        await self.orders.delete_one({"_id": id_of(self.rig, number)})
 
     async def _at_target(self, statement: str, number: int) -> None:
         def run() -> int:
             with as_applier(self.rig.postgres_dsn, self.bridge.plan.domain) as connection:
                 return connection.execute(statement, (row_key,)).rowcount
 
-        row_key = mapper_for(ORDERS).row_key(key_bytes(number))
+        row_key = mapper_for(self.rig.plan.collections[0]).row_key(self._key(number))
         assert await asyncio.to_thread(run) > 0, "nothing was damaged"
+
+    def _key(self, number: int) -> bytes:
+        return key_bytes(id_of(self.rig, number))
 
 
 @dataclass
@@ -237,13 +254,15 @@ async def under_load(rig: Rig, *, per_second: float, lag_seconds: float, seed: i
     ):
         orders = client[rig.database]["orders"]
         numbers = [*range(KEYS), *range(COLD, COLD + 4 * COLD_KEYS)]
-        await orders.insert_many([order(number) for number in numbers])
+        await orders.insert_many([order_of(rig, number) for number in numbers])
         await bridge.target.ledger.pin(rig.plan.domain, await bridge.source.feed.pin(["orders"]))
         for start in range(0, len(numbers), 500):
-            keys = [key_bytes(number) for number in numbers[start : start + 500]]
+            keys = [key_bytes(id_of(rig, number)) for number in numbers[start : start + 500]]
             await sync_keys(bridge, {"orders": keys}, "backfill")
         tail = LateTail(bridge, applying, lag_seconds)
-        load = Load(Churn(orders, tail, per_second, random.Random(seed)), tail, Vandal(rig, applying, orders, tail))
+        load = Load(
+            Churn(rig, orders, tail, per_second, random.Random(seed)), tail, Vandal(rig, applying, orders, tail)
+        )
         load.tasks = [asyncio.create_task(load.churn.run()), asyncio.create_task(load.tail.run())]
         try:
             yield load
