@@ -6,7 +6,7 @@ that each of these may be stopped anywhere, and goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -40,16 +40,15 @@ from midflight.parity.levels import LEVELS
 from midflight.parity.policy import Policy
 from midflight.parity.ports import ParityStores
 from midflight.parity.ranges import TARGET_WALK, walk
-from midflight.parity.records import Mismatch, RunRecord, State
-from midflight.parity.repair import plan_repair, range_counts, repair
-from midflight.parity.suspects import pages_of, settle
+from midflight.parity.records import RunRecord
+from midflight.parity.repair import plan_of, repair
+from midflight.parity.suspects import settle
 from midflight.parity.work import Work
 from midflight.sync import Bridge
 
 BLOCK_AT_MOST = 2_000
 REPAIRED_AT_MOST = 100_000
 """Where more differs for good than this, something is wrong that no repair of keys mends."""
-PAGE = 1_000
 
 
 class ParityActivities:
@@ -178,25 +177,13 @@ def _policy(pacing: Pacing, share: int = 1) -> Policy:
 
 
 async def _repair(here: _Here) -> Repaired:
-    store, parity, run = here.parity.store, here.parity, here.run
-    settled = await _settled(parity, run)
-    if len(settled) > REPAIRED_AT_MOST:
-        return Repaired(remaining=len(settled), refused=len(settled), done=True)
-    counts = await range_counts(store, parity.domain, run, parity.entities)
-    plan = plan_repair(settled, here.bridge.plan.parity, counts)
-    report = await repair(here.bridge, plan, parity, run=run, person="midflight", execute=True)
-    refused = sum(len(one.mismatches) for one in plan.refused)
-    return Repaired(repaired=report.repaired, remaining=len(report.remaining) + refused, refused=refused, done=True)
-
-
-async def _settled(parity: Parity, run: str) -> Sequence[Mismatch]:
-    """Those of the run, but not many more than can be repaired."""
-    found: list[Mismatch] = []
-    async for page in pages_of(parity.store, parity.domain, run, (State.SETTLED,), PAGE):
-        found += page
-        if len(found) > REPAIRED_AT_MOST:
-            break
-    return found
+    plan = await plan_of(here.parity, here.run, here.bridge.plan.parity)
+    settled, refused = plan.keys + plan.refused_keys, plan.refused_keys
+    if settled > REPAIRED_AT_MOST:
+        return Repaired(remaining=settled, refused=settled, done=True)
+    report = await repair(here.bridge, plan, here.parity, run=here.run, person="midflight", execute=True)
+    remaining = report.remaining + report.undecided + refused
+    return Repaired(repaired=report.repaired, remaining=remaining, refused=refused, done=True)
 
 
 def _report(record: RunRecord) -> ParityReport:

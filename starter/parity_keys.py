@@ -19,11 +19,10 @@ from midflight.parity.explain import Explanation
 from midflight.parity.harness import Parity
 from midflight.parity.normal import MISSING
 from midflight.parity.records import Entry, State, Verdict
-from midflight.parity.repair import RepairReport, plan_repair, range_counts
+from midflight.parity.repair import RepairReport, demand_source, plan_of
 from midflight.parity.repair import repair as carry_out
 from midflight.parity.report.values import Showing, shown
 from midflight.parity.report.wording import counted, key_shown, moment, printable
-from midflight.parity.suspects import pages_of
 from midflight.records import LastChange
 from starter.exits import Refused
 from starter.parity_desk import Desk, Lag, PlanOption, Store, Where, desk
@@ -34,7 +33,6 @@ from starter.tables import columns, facts
 
 _OBJECT_ID = re.compile(r'(?:ObjectId\("([0-9a-f]{24})"\)|([0-9a-f]{24}))')
 _UNSEEN = "-"
-PAGE = 1_000
 APPROVED = "repair_approved"
 
 
@@ -226,7 +224,7 @@ def repair_run(  # noqa: PLR0913
     done = run(work())
     data = {"run": name, "executed": done.executed, **done.plan.summary()} | (done.details() if done.executed else {})
     session.show(data, *_lines(done))
-    if not execute and done.plan.mismatches:
+    if not execute and done.plan.keys:
         session.note("Nothing was done: this is what --execute would do.")
     end(_answer_of(done))
 
@@ -240,10 +238,9 @@ async def _repair(open_desk: Desk, name: str, max_deletes: int | None, person: s
             f"{name} has not ended: it may find more.",
             next_step=f"Resume it first: `midflight parity run {bridge.plan.domain} --run {name}`.",
         )
+    await demand_source(bridge)
     parity = open_desk.parity()
-    found = [one async for page in pages_of(runs, parity.domain, name, (State.SETTLED,), PAGE) for one in page]
-    counts = await range_counts(runs, parity.domain, name, parity.entities)
-    plan = plan_repair(found, _limits(bridge.plan.parity, max_deletes), counts)
+    plan = await plan_of(parity, name, _limits(bridge.plan.parity, max_deletes))
     if person:
         details = {"run": name, "plan": plan.hash, "reason": reason, "max_deletes": max_deletes}
         await bridge.target.ledger.record(parity.domain, APPROVED, person, details)
@@ -258,21 +255,26 @@ def _limits(rules: ParityRules, max_deletes: int | None) -> ParityRules:
 
 def _lines(done: RepairReport) -> Iterator[RenderableType]:
     plan = done.plan
-    yield f"Plan {plan.hash}" if plan.mismatches or plan.refused else "Nothing to repair: the run settled nothing."
+    yield f"Plan {plan.hash}" if plan.keys or plan.refused else "Nothing to repair: the run settled nothing."
     for copied in plan.copy_again:
-        share = f"{len(copied.mismatches):,} of its {copied.compared:,} keys differ"
+        share = f"{copied.differing:,} of its {copied.compared:,} keys differ"
         yield f"  {copied.entity}: copy a range again, because {share}"
     for requeued in plan.requeue:
         deletes = f", {requeued.deletes:,} of them to be deleted" if requeued.deletes else ""
-        yield f"  {requeued.entity}: send {counted(len(requeued.mismatches), 'key')} through the door{deletes}"
+        yield f"  {requeued.entity}: send {counted(requeued.keys, 'key')} through the door{deletes}"
     for refused in plan.refused:
-        yield f"  {refused.entity}: refused for {counted(len(refused.mismatches), 'key')}: {refused.reason}"
+        yield f"  {refused.entity}: refused for {counted(refused.keys, 'key')}: {refused.reason}"
         yield f"    {refused.next_step}"
     if done.executed:
-        yield f"Repaired {counted(done.repaired, 'key')}, {len(done.remaining):,} still differ."
+        undecided = f", {done.undecided:,} never seen at rest" if done.undecided else ""
+        yield f"Repaired {counted(done.repaired, 'key')}, {done.remaining:,} still differ{undecided}."
         yield "Run parity again: only a run that passes opens a gate."
 
 
 def _answer_of(done: RepairReport) -> Answer:
-    left = done.executed and (done.remaining or done.plan.refused)
-    return Answer.VERDICT | Answer.DIFFERENT if left else Answer.PASS
+    answer = Answer.PASS
+    if done.executed and (done.remaining or done.plan.refused):
+        answer |= Answer.VERDICT | Answer.DIFFERENT
+    if done.undecided:
+        answer |= Answer.VERDICT | Answer.UNDECIDED
+    return answer

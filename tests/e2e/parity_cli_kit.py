@@ -27,6 +27,7 @@ INCOMPLETE, UNDECIDED, DIFFERENT = 64 + 1, 64 + 2, 64 + 4
 AT_ONCE = 500
 PATIENCE_SECONDS = 0.2
 """So much later than asked for the tail may be before the writers wait for it: a busy machine writes less."""
+WARM = 10
 
 Document = dict[str, Any]
 
@@ -90,8 +91,15 @@ async def followed(rig: Rig, lag_seconds: float) -> AsyncIterator[LateTail]:
     """The tail follows, so much later, until the end of the block."""
     async with rig.bridge() as bridge, rig.bridge() as applying:
         tail = LateTail(bridge, applying, lag_seconds)
-        async with _at_work(tail.run()):
+        task = asyncio.create_task(tail.run())
+        try:
             yield tail
+            if task.done():
+                task.result()
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 @dataclass
@@ -102,39 +110,36 @@ class Till:
     tail: LateTail
     numbers: Sequence[int]
     per_second: float
+    patience_seconds: float
     acknowledged: dict[int, int] = field(default_factory=dict)
     written: int = 0
+    closed: bool = False
 
     async def run(self) -> None:
+        """Until it is closed; then the last write is acknowledged, too."""
         chance = random.Random(7)
-        while True:
+        while not self.closed:
             number = chance.choice(self.numbers)
             version = self.acknowledged.get(number, 0) + 1
             await self.orders.replace_one({"_id": number}, order(number, version), upsert=True)
             self.acknowledged[number] = version
             self.written += 1
             await asyncio.sleep(1 / self.per_second)
-            while self.tail.late_seconds > PATIENCE_SECONDS:
+            while self.tail.late_seconds > self.patience_seconds and not self.closed:
                 await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
-async def written(rig: Rig, tail: LateTail, numbers: Sequence[int], per_second: float) -> AsyncIterator[Till]:
-    """These orders are written all the time, until the end of the block."""
+async def written(
+    rig: Rig, tail: LateTail, numbers: Sequence[int], per_second: float, *, patience_seconds: float = PATIENCE_SECONDS
+) -> AsyncIterator[Till]:
+    """These orders are written all the time, until the end of the block; it begins once some were."""
     async with AsyncMongoClient[Document](rig.mongo_uri) as client:
-        till = Till(client[rig.database]["orders"], tail, numbers, per_second)
-        async with _at_work(till.run()):
-            yield till
-
-
-@asynccontextmanager
-async def _at_work(work: Any) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
-    try:
-        yield
-        if task.done():
-            task.result()
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        till = Till(client[rig.database]["orders"], tail, numbers, per_second, patience_seconds)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(till.run())
+            try:
+                await until(lambda: till.written >= WARM, "some writes")
+                yield till
+            finally:
+                till.closed = True

@@ -7,6 +7,8 @@ from tests.mutants.run import Edit, Mutant
 DECIDE = "midflight/parity/decide.py"
 CAUSES = "midflight/parity/causes.py"
 PLAN = "midflight/parity/repair_plan.py"
+PLANNER = "midflight/parity/repair_planner.py"
+REPAIR = "midflight/parity/repair.py"
 LOOKS = "tests/unit/parity/test_decide.py"
 MODEL = "tests/unit/parity/test_decide_model.py"
 GROUPS = "tests/unit/parity/test_causes.py"
@@ -15,6 +17,7 @@ TORTURE = "tests/unit/parity/test_torture.py"
 TORTURED = "tests/unit/parity/test_torture_causes.py"
 COLUMNS = "tests/unit/parity/test_every_column.py"
 REPAIRED = "tests/integration/parity/test_repair.py"
+BROKEN_OFF = "tests/e2e/test_parity_cli_broken_off.py"
 
 PARITY: tuple[Mutant, ...] = (
     Mutant(
@@ -54,17 +57,17 @@ PARITY: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a mapping bug is not repaired",
-        (Edit(PLAN, "lambda one: one.cause is Cause.MAPPING_BUG", "lambda one: False"),),
+        (Edit(PLAN, "if mismatch.cause is Cause.MAPPING_BUG:", "if False:"),),
         (f"{PLANNED}::test_a_mapping_bug_is_refused_and_the_field_is_named",),
     ),
     Mutant(
         "deletes have a cap",
-        (Edit(PLAN, "len(of_one) > allowed or total > rules.deletes_at_most", "not of_one"),),
+        (Edit(PLANNER, "return number > 0 and (", "return False and ("),),
         (f"{PLANNED}::test_deletes_over_the_cap_are_refused_and_the_rest_goes_on",),
     ),
     Mutant(
         "a repair is a dry run unless it is told otherwise",
-        (Edit("midflight/parity/repair.py", "    if not execute:\n", "    if person == '':\n"),),
+        (Edit(REPAIR, "    if not execute:\n", "    if person == '':\n"),),
         (f"{REPAIRED}::test_a_repair_is_a_dry_run_unless_it_is_told_otherwise",),
     ),
     Mutant(
@@ -139,5 +142,58 @@ PARITY: tuple[Mutant, ...] = (
         "a look at bytes takes no rows that belong to nothing for equal",
         (Edit("midflight/parity/image_level.py", "sheet.block.unclear.update(outer[0] for outer in spans)", "pass"),),
         (f"{TORTURE}::test_a_change_among_rows_of_elements_is_found_named_and_given_its_cause",),
+    ),
+    Mutant(
+        "a repair draws before it reads a range",
+        (
+            Edit(REPAIR, "    ticket = await bridge.target.door.draw(bridge.plan.domain)\n", ""),
+            Edit(
+                REPAIR,
+                "        applied += await bridge.target.door.apply(",
+                "        ticket = await bridge.target.door.draw(bridge.plan.domain)\n"
+                "        applied += await bridge.target.door.apply(",
+            ),
+        ),
+        (f"{REPAIRED}::test_a_range_that_is_copied_again_brings_back_nothing_that_was_written_meanwhile",),
+    ),
+    Mutant(
+        "nothing is repaired, nor recorded as begun, where the target is the authority",
+        (Edit(REPAIR, "    await demand_source(bridge)\n", ""),),
+        (f"{REPAIRED}::test_nothing_is_repaired_where_the_target_is_the_authority",),
+    ),
+    Mutant(
+        "a repair leaves no page out",
+        (
+            Edit(
+                "midflight/parity/suspects.py", "        after = (page[-1].entity, page[-1].key)\n", "        return\n"
+            ),
+        ),
+        (f"{REPAIRED}::test_mismatches_are_read_page_by_page_and_none_is_left_out",),
+    ),
+    Mutant(
+        "a run goes on with the levels it was begun with",
+        (Edit("midflight/parity/harness.py", "[outcome.level for outcome in record.levels] or levels", "levels"),),
+        ("tests/unit/parity/test_harness.py::test_a_run_goes_on_with_the_levels_it_was_begun_with",),
+    ),
+    Mutant(
+        "a range goes on from its committed place",
+        (
+            Edit(
+                "midflight/postgres/parity_runs.py",
+                "KeyRange(lower, upper), cursor, batches",
+                "KeyRange(lower, upper), None, batches",
+            ),
+        ),
+        (f"{BROKEN_OFF}::test_a_run_that_is_killed_or_interrupted_in_the_middle_comes_to_what_a_whole_one_comes_to",),
+    ),
+    Mutant(
+        "a watch run that was broken off hides no failure from the gate",
+        (Edit("starter/parity_gate.py", ' == "watch" and one.finished_at is not None]', ' == "watch"]'),),
+        ("tests/unit/test_starter_parity.py::test_only_a_new_gate_run_that_passed_opens_a_gate", BROKEN_OFF),
+    ),
+    Mutant(
+        "a repair gives up no key because it changes",
+        (Edit(REPAIR, "replace(before, resets=0), barrier_passed", "before, barrier_passed"),),
+        (f"{REPAIRED}::test_a_key_that_changes_all_the_time_is_repaired_once_it_is_seen_equal_and_undecided_before",),
     ),
 )

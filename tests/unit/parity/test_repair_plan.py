@@ -11,7 +11,8 @@ import pytest
 from midflight.core.keys import key_bytes
 from midflight.core.plan import ParityRules
 from midflight.parity.records import Cause, FieldDifference, Kind, Mismatch, State
-from midflight.parity.repair_plan import RangeCount, RepairPlan, plan_repair
+from midflight.parity.repair_plan import RangeCount, RepairPlan
+from midflight.parity.repair_planner import Planner, plan_repair
 from midflight.records import KeyRange
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -46,20 +47,27 @@ def extra(number: int, entity: str = "orders") -> list[Mismatch]:
     return several(number, kind=Kind.EXTRA, entity=entity, cause=Cause.LOST_DELETE)
 
 
-def requeued(plan: RepairPlan) -> dict[str, list[bytes]]:
-    return {one.entity: [each.key for each in one.mismatches] for one in plan.requeue}
+def requeued(plan: RepairPlan, found: list[Mismatch]) -> dict[str, list[bytes]]:
+    """Which of them are requeued; the plan counts as many."""
+    chosen = [one for one in found if one.state is State.SETTLED and plan.requeues(one)]
+    assert all(plan.mends(one) for one in chosen)
+    keys = {one.entity: [each.key for each in chosen if each.entity == one.entity] for one in plan.requeue}
+    assert {entity: len(of_one) for entity, of_one in keys.items()} == {one.entity: one.keys for one in plan.requeue}
+    assert sum(map(len, keys.values())) == len(chosen)
+    return keys
 
 
-def test_few_mismatches_are_requeued_key_by_key_in_order() -> None:
+def test_few_mismatches_are_requeued_key_by_key() -> None:
     found = [mismatch(3), mismatch(1), mismatch(2, entity="members"), mismatch(2, kind=Kind.MISSING)]
     plan = plan_repair(found, RULES, [count(1_000), count(1_000, entity="members")])
-    assert requeued(plan) == {"members": [key_bytes(2)], "orders": [key_bytes(1), key_bytes(2), key_bytes(3)]}
-    assert (plan.copy_again, plan.refused) == ((), ())
+    assert requeued(plan, found) == {"members": [key_bytes(2)], "orders": [key_bytes(3), key_bytes(1), key_bytes(2)]}
+    assert (plan.copy_again, plan.refused, plan.keys, plan.refused_keys) == ((), (), 4, 0)
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.SETTLED])
 def test_what_is_not_settled_is_left_alone(state: State) -> None:
-    assert plan_repair(several(3, state=state), RULES, [count(10)]) == RepairPlan()
+    plan = plan_repair(several(3, state=state), RULES, [count(10)])
+    assert (plan.requeue, plan.copy_again, plan.refused, plan.keys) == ((), (), (), 0)
 
 
 def test_a_range_that_differs_above_the_rate_is_copied_again_and_the_others_are_not() -> None:
@@ -72,9 +80,12 @@ def test_a_range_that_differs_above_the_rate_is_copied_again_and_the_others_are_
     found = [*several(5, 95), *several(6, 100), mismatch("a"), mismatch("b")]
     plan = plan_repair(found, RULES, counts)
     (copied,) = plan.copy_again
-    assert (copied.keys, copied.compared) == (counts[1].keys, 100)
-    assert [one.key for one in copied.mismatches] == [key_bytes(number) for number in range(100, 106)]
-    assert requeued(plan) == {"orders": [*(key_bytes(number) for number in range(95, 100)), *map(key_bytes, "ab")]}
+    assert (copied.keys, copied.compared, copied.differing) == (counts[1].keys, 100, 6)
+    copying = [one.key for one in found if plan.mends(one) and not plan.requeues(one)]
+    assert copying == [key_bytes(number) for number in range(100, 106)]
+    assert requeued(plan, found) == {
+        "orders": [*(key_bytes(number) for number in range(95, 100)), *map(key_bytes, "ab")]
+    }
 
 
 def test_ranges_of_another_entity_say_nothing() -> None:
@@ -83,7 +94,8 @@ def test_ranges_of_another_entity_say_nothing() -> None:
 
 
 def test_without_ranges_everything_is_requeued() -> None:
-    assert len(requeued(plan_repair(several(6), RULES, []))["orders"]) == 6
+    found = several(6)
+    assert len(requeued(plan_repair(found, RULES, []), found)["orders"]) == 6
 
 
 def test_a_mapping_bug_is_refused_and_the_field_is_named() -> None:
@@ -94,8 +106,8 @@ def test_a_mapping_bug_is_refused_and_the_field_is_named() -> None:
         "the mapping is wrong (lines.*.sku)",
         "fix the plan, and copy the domain again",
     )
-    assert len(refused.mismatches) == 3
-    assert requeued(plan) == {"orders": [key_bytes(7)]}
+    assert refused.keys == 3
+    assert requeued(plan, found) == {"orders": [key_bytes(7)]}
 
 
 def test_a_mapping_bug_does_not_count_for_the_rate() -> None:
@@ -143,9 +155,9 @@ def test_deletes_over_the_cap_are_refused_and_the_rest_goes_on(
     found = [*extra(deletes), mismatch("changed")]
     plan = plan_repair(found, RULES.model_copy(update=rules), [count(compared)])
     (refused,) = plan.refused
-    assert len(refused.mismatches) == deletes
+    assert refused.keys == deletes == plan.refused_keys
     assert f"it would delete {deletes} keys" in refused.reason
-    mended = [one.key for one in plan.mismatches]
+    mended = [one.key for one in found if plan.mends(one)]
     assert mended == [key_bytes("changed")]
 
 
@@ -178,6 +190,16 @@ def test_the_hash_names_the_actions_and_nothing_else() -> None:
     }
     assert len(hashes) == 5
     assert all(len(one) == 12 for one in hashes)
+
+
+def test_a_plan_of_many_pages_is_that_of_all_at_once() -> None:
+    found = sorted([*several(9), *extra(3), *several(4, 50, entity="members")], key=lambda one: (one.entity, one.key))
+    counts = [count(1_000), count(50, entity="members")]
+    planner = Planner(RULES, counts)
+    for start in range(0, len(found), 5):
+        planner.add(found[start : start + 5])
+    paged, whole = planner.plan(), plan_repair(found, RULES, counts)
+    assert (paged.hash, paged.summary()) == (whole.hash, whole.summary())
 
 
 def test_the_summary_counts_what_would_be_done() -> None:
