@@ -21,7 +21,7 @@ DEADLINE = 10.0
 @pytest.fixture
 async def cli(tmp_path: Path) -> AsyncIterator[Cli]:
     """An environment that names no server; whatever runs in it is stopped at the end."""
-    cli = Cli(os.environ, tmp_path)
+    cli = Cli(os.environ, tmp_path, interpreter=True)
     yield cli
     await cli("down")
 

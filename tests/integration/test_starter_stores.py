@@ -45,6 +45,15 @@ class Desk:
             assert asyncio.get_running_loop().time() < end, seen
             await asyncio.sleep(0.1)
 
+    async def until_nothing_runs(self) -> None:
+        """A pause is obeyed when what was running has ended, a moment after it was heard."""
+        client = await connect(self.rig.temporal_address, "default")
+        handle = client.get_workflow_handle(moves.workflow_id(self.domain))
+        end = asyncio.get_running_loop().time() + DEADLINE
+        while running := (await handle.describe()).raw_description.pending_activities:
+            assert asyncio.get_running_loop().time() < end, running
+            await asyncio.sleep(0.05)
+
     async def until_nothing_is_in_quarantine(self) -> None:
         end = asyncio.get_running_loop().time() + DEADLINE
         async with self.rig.bridge() as bridge:
@@ -214,6 +223,7 @@ async def test_a_mended_document_goes_through_when_it_is_retried(desk: Desk) -> 
     await desk.start()
     await desk.until("dark_read", "waiting")
     await desk.cli("pause", desk.domain)
+    await desk.until_nothing_runs()
     entry = (await desk.cli("quarantine", "list", desk.domain, "--json")).data[0]
     with desk.rig.source() as source:
         source["orders"].update_one({"_id": 7}, {"$unset": {"placed": 1}})
