@@ -58,7 +58,7 @@ class Parity:
     ) -> RunRecord:
         """Run the levels, or go on with the run of this name; a finished one is returned as it is kept.
 
-        A run goes on with the levels it was begun with, whatever is asked for then.
+        A run goes on with the levels and the size of sample it was begun with, whatever is asked for then.
         `frozen`: nobody writes to the source, and the target has everything; then every difference is settled at once.
         A run that could not decide because the target did not follow in time comes back without an end: begin it again.
         """
@@ -99,14 +99,15 @@ class Parity:
         try:
             return await self.store.record(self.domain, run)
         except RunUnknown:
-            asked = level.begun(levels)
+            asked = level.begun(levels, self.policy)
             record = RunRecord(self.domain, run, mode, utc_now(), None, self.plan_fingerprint, asked)
             await self.store.begin(record, await self._ranges(levels))
             return await self.store.record(self.domain, run)
 
     async def work_on(self, record: RunRecord, levels: Iterable[Level], *, frozen: bool) -> Work:
         """What the steps of this run work with."""
-        return self.at_work(record.run, frozen=frozen, census="census" in levels, base=await self._base(record))
+        work = self.at_work(record.run, frozen=frozen, census="census" in levels, base=await self._base(record))
+        return replace(work, policy=level.with_kept_sample(self.policy, record.levels))
 
     async def places(self, run: str) -> list[tuple[str, ParityProgress]]:
         """The ranges that the run walks, by entity, as they stand."""
@@ -186,7 +187,7 @@ class Parity:
         for entity, of_one in of_entity.items():
             keys = await self.source.count(entity)
             about = (
-                min(keys, size_of_sample(self.policy)) if sampled(of_one) else keys + await self.target.count(entity)
+                min(keys, size_of_sample(work.policy)) if sampled(of_one) else keys + await self.target.count(entity)
             )
             work.meter.expect(about, sum(place.compared for place in of_one))
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from midflight.parity import verdicts
 from midflight.parity.census import alike
 from midflight.parity.counting import Sum
+from midflight.parity.policy import Policy
 from midflight.parity.ports import Side, StructureSide
 from midflight.parity.records import FieldCensus, Level, LevelOutcome, Verdict
 from midflight.parity.statistics import bound
@@ -19,10 +20,20 @@ COMPARING: frozenset[Level] = frozenset(("sample", "full"))
 """The levels for which keys are always compared; for the census they are where the servers cannot count."""
 
 
-def begun(levels: Iterable[Level]) -> tuple[LevelOutcome, ...]:
-    """What a run begins with: by it is kept which levels were asked for."""
+def begun(levels: Iterable[Level], policy: Policy) -> tuple[LevelOutcome, ...]:
+    """What a run begins with: by it is kept which levels were asked for, and how large the sample is to be."""
     asked = frozenset(levels)
-    return tuple(LevelOutcome(level, Verdict.INCOMPLETE) for level in LEVELS if level in asked)
+    details = {"sample": {"rate": policy.sample_rate, "confidence": policy.sample_confidence}}
+    names = [level for level in LEVELS if level in asked]
+    return tuple(LevelOutcome(name, Verdict.INCOMPLETE, details=details.get(name, {})) for name in names)
+
+
+def with_kept_sample(policy: Policy, levels: Iterable[LevelOutcome]) -> Policy:
+    """The policy, with the size of sample that a run with these levels was begun with."""
+    kept = next((one.details for one in levels if one.level == "sample"), {})
+    if not kept.keys() >= {"rate", "confidence"}:
+        return policy
+    return replace(policy, sample_rate=kept["rate"], sample_confidence=kept["confidence"])
 
 
 async def structure(*sides: Side) -> LevelOutcome:

@@ -466,6 +466,17 @@ async def test_a_run_goes_on_with_the_levels_it_was_begun_with() -> None:
     assert record.finished_at is not None
 
 
+async def test_a_sample_goes_on_with_the_size_it_was_begun_with() -> None:
+    """Red if it took the size of the policy that it goes on under."""
+    shop, store = stocked(), MemoryRuns()
+    large, small = (Policy(batch_size=3, sample_rate=rate) for rate in (0.05, 0.4))
+    whole = await replace(parity(shop, store), policy=large).run("whole", levels=("sample",))
+    with pytest.raises(Killed):
+        await replace(parity(shop, Killer(store, 3, committed=True)), policy=large).run("r1", levels=("sample",))
+    record = await replace(parity(shop, store), policy=small).run("r1", levels=("sample",))
+    assert outcome(record, "sample").details["n"] == outcome(whole, "sample").details["n"]
+
+
 async def test_the_census_names_fields_that_one_side_lacks() -> None:
     shop, store = stocked(), MemoryRuns()
     held = shop.target.entries["orders"]
