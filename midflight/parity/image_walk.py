@@ -101,9 +101,11 @@ async def _met(work: Work, entity: str, stretches: AsyncIterator[_Stretch]) -> B
                 found = await unlike_of(work, entity, [*unlike, *left], tally, counted=False)
                 yield stretch.block(found, tally)
             else:
-                if unlike:
-                    yield Block(stretch.span.after, 0, unlike, Tally())
-                unlike = await asyncio.to_thread(_differing, work, entity, left, page)
+                if others := [key for key in unlike if key not in stretch.images]:
+                    # What the source has waits for the stretch's block: a run that is killed in between looks again.
+                    yield Block(stretch.span.after, 0, others, Tally())
+                unlike = [key for key in unlike if key in stretch.images]
+                unlike += await asyncio.to_thread(_differing, work, entity, left, page)
 
 
 _BEGIN, _END = object(), object()
