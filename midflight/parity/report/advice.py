@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from midflight.parity.records import Cause, LevelOutcome, RunRecord, State, Verdict
 from midflight.parity.report.wording import counted, printable
 
-_PLAN = "A repair would write the same again: "
+_PLAN = "If the copier wrote this, a repair would write the same again: "
 
 ADVICE: Mapping[Cause, str] = {
     Cause.STALE: "The target is late. See whether the tail runs and how large its lag is, then run again.",
