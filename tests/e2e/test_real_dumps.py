@@ -10,7 +10,8 @@ import pytest
 
 from midflight.core.plan import DarkReads, Limits, Plan, Ramp
 from midflight.core.plan_file import load_plan
-from tests.fixtures.rig import ROOT, Rig, until_status
+from tests.fixtures.forked import ROOT
+from tests.fixtures.rig import Rig, until_status
 
 DUMPS = ROOT.parent / "shared" / "data"
 
