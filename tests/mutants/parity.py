@@ -17,6 +17,13 @@ TORTURE = "tests/unit/parity/test_torture.py"
 TORTURED = "tests/unit/parity/test_torture_causes.py"
 COLUMNS = "tests/unit/parity/test_every_column.py"
 REPAIRED = "tests/integration/parity/test_repair.py"
+CELLS = "midflight/parity/image_cells.py"
+LEVEL = "midflight/parity/image_level.py"
+FORM = "midflight/parity/image_form.py"
+WALK = "midflight/parity/image_walk.py"
+SIDE = "midflight/parity/target_side.py"
+IMAGES = "tests/unit/parity/test_images.py"
+SPANS = "tests/integration/parity/test_spans.py"
 BROKEN_OFF = "tests/e2e/test_parity_cli_broken_off.py"
 
 PARITY: tuple[Mutant, ...] = (
@@ -195,5 +202,84 @@ PARITY: tuple[Mutant, ...] = (
         "a repair gives up no key because it changes",
         (Edit(REPAIR, "replace(before, resets=0), barrier_passed", "before, barrier_passed"),),
         (f"{REPAIRED}::test_a_key_that_changes_all_the_time_is_repaired_once_it_is_seen_equal_and_undecided_before",),
+    ),
+    Mutant(
+        "microseconds of an instant are in no document",
+        (Edit(CELLS, "        if rest:\n", "        if rest < 0:\n"),),
+        (f"{IMAGES}::test_a_cell_that_no_document_leads_to_gives_no_image",),
+    ),
+    Mutant(
+        "an ObjectId in capitals is another text",
+        (Edit(CELLS, " or list(map(bytes.hex, raws)) != list(cells)", ""),),
+        (f"{IMAGES}::test_a_cell_that_no_document_leads_to_gives_no_image",),
+    ),
+    Mutant(
+        "what the driver would write as something else gives no image",
+        (Edit(CELLS, "        _require_exact(value)\n", "        pass\n"),),
+        (f"{IMAGES}::test_a_cell_that_no_document_leads_to_gives_no_image",),
+    ),
+    Mutant(
+        "rows inside elements that are not there leave no image",
+        (Edit(LEVEL, "sheet.block.unclear.update(outer[0] for outer in spans)", "spans.clear()"),),
+        (f"{IMAGES}::test_a_row_inside_an_element_that_is_not_there_leaves_its_document_without_an_image",),
+    ),
+    Mutant(
+        "rows inside an array that has no elements leave no image",
+        (Edit(LEVEL, "for table in self.tables_inside for row", "for table in () for row"),),
+        (f"{IMAGES}::test_an_orphan_is_seen_where_no_document_beside_it_has_elements",),
+    ),
+    Mutant(
+        "a constant's column is looked at beside the image",
+        (Edit(FORM, "        if self._constants:\n", "        if False:\n"),),
+        (f"{IMAGES}::test_a_constant_that_is_not_the_plans_gives_no_image",),
+    ),
+    Mutant(
+        "JSON null is no rest column",
+        (Edit(FORM, "if (kept := parsed(text)) is None:", "if (kept := parsed(text)) is Ellipsis:"),),
+        (f"{IMAGES}::test_a_rest_column_that_is_no_object_gives_no_image",),
+    ),
+    Mutant(
+        "a span with an apply since the base run is not skipped",
+        (Edit(SIDE, " or held.token > token", ""),),
+        (f"{SPANS}::test_a_document_that_was_applied_again_is_compared_again",),
+    ),
+    Mutant(
+        "a span with a row more or less is not skipped",
+        (Edit(SIDE, " or held.roots != len(images)", ""),),
+        (f"{SPANS}::test_only_spans_in_which_something_happened_are_compared",),
+    ),
+    Mutant(
+        "a span with a key that the base run saw differing is not skipped",
+        (Edit(WALK, "if seen_equal and await", "if await"),),
+        (f"{SPANS}::test_what_the_base_run_saw_differing_is_looked_at_again",),
+    ),
+    Mutant(
+        "no span is skipped after the application's own writes",
+        (
+            Edit(
+                "midflight/postgres/guards.py",
+                "if number is None or await _any_mark(connection, number):",
+                "if number is None:",
+            ),
+        ),
+        (f"{SPANS}::test_after_the_applications_own_writes_nothing_is_skipped",),
+    ),
+    Mutant(
+        "rows after the source's last key are met",
+        (Edit(WALK, "    yield _Stretch({}, Span(place.keys, walked))\n", ""),),
+        (f"{SPANS}::test_whatever_was_done_is_found_exactly_and_a_watch_run_finds_it_again",),
+    ),
+    Mutant(
+        "images that no page has are missing keys",
+        (Edit(WALK, "[*unlike, *left]", "unlike"),),
+        (f"{SPANS}::test_whatever_was_done_is_found_exactly_and_a_watch_run_finds_it_again",),
+    ),
+    Mutant(
+        "documents of the source are committed with their stretch",
+        (
+            Edit(WALK, "if others := [key for key in unlike if key not in stretch.images]:", "if others := unlike:"),
+            Edit(WALK, "unlike = [key for key in unlike if key in stretch.images]\n", "unlike = []\n"),
+        ),
+        (f"{SPANS}::test_a_run_killed_after_a_commit_and_begun_again_comes_to_the_same",),
     ),
 )
