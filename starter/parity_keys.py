@@ -24,11 +24,11 @@ from midflight.parity.repair import repair as carry_out
 from midflight.parity.report.values import Showing, shown
 from midflight.parity.report.wording import counted, key_shown, moment, printable
 from midflight.records import LastChange
-from starter.exits import Refused
+from starter.exits import ExitCode, Refused
 from starter.parity_desk import Desk, Lag, PlanOption, Store, Where, desk
 from starter.parity_exits import Answer, end
 from starter.parity_output import Values
-from starter.session import AsJson, Domain, Session, run, who
+from starter.session import AsJson, Domain, Session, run, stop, who
 from starter.tables import columns, facts
 
 _OBJECT_ID = re.compile(r'(?:ObjectId\("([0-9a-f]{24})"\)|([0-9a-f]{24}))')
@@ -221,12 +221,19 @@ def repair_run(  # noqa: PLR0913
         async with desk(session, Where(domain, target)) as open_desk:
             return await _repair(open_desk, name, max_deletes, who(person) if execute else "", reason)
 
-    done = run(work())
+    try:
+        done = run(work())
+    except KeyboardInterrupt:
+        session.note(_BROKEN_OFF)
+        stop(ExitCode.INTERRUPTED)
     data = {"run": name, "executed": done.executed, **done.plan.summary()} | (done.details() if done.executed else {})
     session.show(data, *_lines(done))
     if not execute and done.plan.keys:
         session.note("Nothing was done: this is what --execute would do.")
     end(_answer_of(done))
+
+
+_BROKEN_OFF = "Interrupted. What was repaired stays repaired; the same command again does the rest."
 
 
 async def _repair(open_desk: Desk, name: str, max_deletes: int | None, person: str, reason: str) -> RepairReport:

@@ -80,7 +80,8 @@ def _census_details(fields: Sequence[FieldCensus], differing: Sequence[FieldCens
 
 
 def _census_fails(details: dict[str, Any]) -> LevelOutcome:
-    return LevelOutcome("census", Verdict.FAIL, f"differs in {len(details['differing'])} places", details)
+    places = len(details["differing"])
+    return LevelOutcome("census", Verdict.FAIL, f"differs in {places} place{'s' if places > 1 else ''}", details)
 
 
 def sample(work: Work, sums: Sequence[Sum]) -> LevelOutcome:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
+import typer
 
 from midflight.core.ejson import unpack
 from midflight.core.keys import key_bytes
 from midflight.parity.levels import LEVELS
 from midflight.parity.pace import Progress
 from midflight.parity.records import Level, LevelOutcome, RunRecord, Verdict
+from starter import parity_keys
 from starter.parity_exits import answer_of
 from starter.parity_gate import DEMANDED, Demand, judge
 from starter.parity_keys import possible_keys
@@ -47,6 +50,20 @@ def ran(
 )
 def test_a_run_ends_with_a_bit_for_each_kind_of_bad_news(record: RunRecord, code: int) -> None:
     assert answer_of(record) == code
+
+
+def test_a_repair_that_is_interrupted_says_what_became_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(work: Coroutine[Any, Any, Any]) -> None:
+        work.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parity_keys, "run", interrupted)
+    with pytest.raises(typer.Exit) as ended:
+        parity_keys.repair_run("shop", "r1", execute=True, person="ann", reason="spoilt")
+    assert ended.value.exit_code == 130
+    assert "the same command again does the rest" in capsys.readouterr().err
 
 
 def test_the_names_of_levels_are_those_of_the_library() -> None:
