@@ -119,7 +119,7 @@ class AlikeSide(ImagingSide, Protocol):
     async def holds(self, entity: str, images: Mapping[bytes, bytes], span: Span, *, token: int) -> bool:
         """Whether these images, and nothing else in the span, were applied here, nothing of it after the token.
 
-        Rows are counted, not read. False also where it is not easily told.
+        Of rows only the keys are read. False also where it is not easily told.
         """
 
 

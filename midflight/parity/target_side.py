@@ -118,10 +118,13 @@ class TargetSide:
         return {key_of(image) if image else key_of_row(mapper, row): image for row, image in found}
 
     async def holds(self, entity: str, images: Mapping[bytes, bytes], span: Span, *, token: int) -> bool:
-        """From guards, and the number of rows."""
+        """From guards, and the keys of rows."""
         keys, rows = (RowSpan(*map(bound, bounds_of(span))) for bound in (key_bound, text_bound))
         held = await self._target.rows.held_within(self._plan, self._plan.collection(entity), keys, rows)
         if held is None or held.token > token or held.roots != len(images):
+            return False
+        # As many rows are not yet the same: somebody may have given one another key.
+        if held.row_keys != " ".join(text_bound(key) or "" for key in images):
             return False
         return held.checksums == b"".join(map(digest_raw, images.values()))
 

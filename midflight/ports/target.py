@@ -102,7 +102,7 @@ class TargetRows(Protocol):
         """The same guards without the rows."""
 
     async def held_within(self, plan: Plan, collection: CollectionMap, keys: RowSpan, rows: RowSpan) -> Held | None:
-        """What guards say of a span, and how many rows are in it. None where more would have to be asked: keys that
+        """What guards say of a span, and which rows are in it. None where more would have to be asked: keys that
         were refused, or the application's own writes."""
 
     async def last_change(self, domain: str, collection: str, key: bytes) -> LastChange | None:

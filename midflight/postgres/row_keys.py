@@ -60,9 +60,10 @@ def sample(schema: str, collection: CollectionMap) -> sql.Composed:
     )
 
 
-def count_within(schema: str, collection: CollectionMap, span: RowSpan) -> sql.Composed:
-    """How many rows a span has; parameters from `place`."""
-    return _query(f"select count(*) from {{table}} where {_where(span)}", schema, collection)
+def keys_within(schema: str, collection: CollectionMap, span: RowSpan) -> sql.Composed:
+    """How many rows a span has, and their keys in one text; parameters from `place`."""
+    shown = "count(*), coalesce(string_agg({key}::text, ' ' order by {key}), '')"
+    return _query(f"select {shown} from {{table}} where {_where(span)}", schema, collection)
 
 
 def count(schema: str, collection: CollectionMap) -> sql.Composed:

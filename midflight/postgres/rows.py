@@ -87,9 +87,9 @@ class PostgresRows:
             found = await held_in(connection, plan, collection, keys)
             if found is None:
                 return None
-            count = walk.count_within(plan.target.schema_, collection, rows)
-            row = await (await connection.execute(count, walk.place(rows, None))).fetchone()
-        return Held(*found, row[0] if row else 0)
+            there = walk.keys_within(plan.target.schema_, collection, rows)
+            row = await (await connection.execute(there, walk.place(rows, None))).fetchone()
+        return Held(*found, *(row or (0, "")))
 
     async def last_change(self, domain: str, collection: str, key: bytes) -> LastChange | None:
         """What the door did last with this key; None where it never had it."""

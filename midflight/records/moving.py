@@ -171,12 +171,13 @@ class RowSpan:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was applied to the keys in a span: checksums of documents in order of keys, the newest token, and how many
-    root rows there are."""
+    """What was applied to the keys in a span: checksums of documents in order of keys, the newest token, how many
+    root rows there are, and the values of their key column in order, with a blank between."""
 
     checksums: bytes
     token: int
     roots: int
+    row_keys: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,12 @@ PARITY: tuple[Mutant, ...] = (
     Mutant(
         "a span with a row more or less is not skipped",
         (Edit(SIDE, " or held.roots != len(images)", ""),),
-        (f"{SPANS}::test_only_spans_in_which_something_happened_are_compared",),
+        (f"{SPANS}::test_a_row_that_was_given_another_key_is_met_by_a_watch_run",),
+    ),
+    Mutant(
+        "a span with other rows than those of its keys is not skipped",
+        (Edit(SIDE, 'if held.row_keys != " ".join(', 'if held.row_keys is None and " ".join('),),
+        (f"{SPANS}::test_a_row_that_was_given_another_key_is_met_by_a_watch_run",),
     ),
     Mutant(
         "a span with a key that the base run saw differing is not skipped",

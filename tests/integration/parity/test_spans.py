@@ -269,6 +269,23 @@ async def test_what_has_not_changed_is_not_compared_again(shop: Shop) -> None:
     assert (counts.skipped, counts.compared) == (KEYS, 0)
 
 
+async def test_a_row_that_was_given_another_key_is_met_by_a_watch_run(shop: Shop) -> None:
+    """Red when rows were only counted: there are as many as before, and every guard says what it said."""
+    assert (await shop.run("gate")).verdict is Verdict.PASS
+    shop.tamper(
+        f"delete from shop.order_lines where order_id = '{oid(45)}'",
+        f"update shop.orders set id = '{oid(45, 1)}' where id = '{oid(45)}'",
+    )
+    two = f"{oid(85)} {oid(86)}"
+    shop.lose(85)
+    shop.lose(86)
+    shop.insert(two)
+    counts = counts_of(await shop.run("watch", "watch"))
+    gone = dict.fromkeys(map(key_of, (45, 85, 86)), Kind.MISSING)
+    assert await shop.kinds("watch") == gone | {key_of(45, 1): Kind.EXTRA, stray(two): Kind.EXTRA}
+    assert counts.skipped == KEYS - 2 * BATCH
+
+
 @in_parts
 async def test_only_spans_in_which_something_happened_are_compared(
     shop: Shop, few: int, monkeypatch: pytest.MonkeyPatch
