@@ -23,7 +23,7 @@ from midflight.parity.normal import normal
 from midflight.parity.records import Normal
 from midflight.parity.rest import parsed
 
-_UNCLEAR = (ValueError, TypeError, LookupError, AttributeError, OverflowError, struct.error)
+_UNCLEAR = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, struct.error)
 """What rows can lead to that nobody expected: whatever it is, there is no image. NoImage is a ValueError."""
 
 Tables = Sequence[Sequence[Row]]

@@ -46,7 +46,10 @@ class TargetForm:
         if len(root) != self._widths[0]:
             raise Unreadable("the root table does not have the plan's columns")
         reading = Reading(rows)
-        self._level.read(root, self._root, self._rest(root), reading)
+        try:
+            self._level.read(root, self._root, self._rest(root), reading)
+        except RecursionError:
+            raise Unreadable("a JSON value is deeper than any document can be") from None
         for chain in self._nested:
             self._note_orphans(chain, reading)
         return reading.fields

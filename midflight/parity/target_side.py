@@ -114,8 +114,9 @@ class TargetSide:
     def images_of(self, entity: str, page: Sequence[Sequence[Row]]) -> dict[bytes, bytes]:
         """By the keys that the rows say."""
         images, mapper = self._images[entity].images(page), mapper_for(self._plan.collection(entity))
-        found = ((row, images.get(row[0], b"")) for row in page[0])
-        return {key_of(image) if image else key_of_row(mapper, row): image for row, image in found}
+        found = ((cell, images.get(cell, b"")) for cell, *_ in page[0])
+        # An ObjectId has one form: what a rest column may keep of it says nothing of the key, and may be anything.
+        return {key_of(image) if image else key_of_row(mapper, (cell, None)): image for cell, image in found}
 
     async def holds(self, entity: str, images: Mapping[bytes, bytes], span: Span, *, token: int) -> bool:
         """From guards, and the keys of rows."""

@@ -162,6 +162,15 @@ MANY = image_walk.PAGE * BATCH + 7
 """Rows in one span that need more than a page."""
 
 
+DEEP = {65: 700, 66: 3_000}
+"""By document: so many arrays inside each other, which no document can hold."""
+NONSENSE = '{"$exact": {"_id": {"$nonsense": 1}}}'
+
+
+def deep(levels: int) -> str:
+    return f'{{"x": {"[" * levels}{"]" * levels}}}'
+
+
 async def damaged(shop: Shop) -> dict[bytes, Kind]:
     """One of everything, many of some; what is to be found of it."""
     shop.cut("m", oid(60), oid(110, 500), datetime(2024, 1, 1, tzinfo=UTC))
@@ -173,6 +182,8 @@ async def damaged(shop: Shop) -> dict[bytes, Kind]:
         f"update shop.orders set placed = null where id = '{oid(24)}'",
         f"update shop.orders set version = 9 where id = '{oid(25)}'",
         f"update shop.orders set customer = 'x' where id = '{oid(39)}'",
+        f"update shop.orders set extra = '{NONSENSE}', total = 'NaN' where id = '{oid(67)}'",
+        *(f"update shop.orders set extra = '{deep(levels)}' where id = '{oid(at)}'" for at, levels in DEEP.items()),
         f"insert into shop.order_lines values ('{oid(50)}', 2, 'more', 1)",
         f"delete from shop.order_lines where order_id = '{oid(53)}'",
         *(
@@ -190,8 +201,9 @@ async def damaged(shop: Shop) -> dict[bytes, Kind]:
         **{key_of(number, more): Kind.EXTRA for number, more in beside},
         **{stray(text): Kind.EXTRA for text in STRAYS},
         **{key_of(number): Kind.MISSING for number in gone},
-        **dict.fromkeys([key_of(25), key_of(39), key_of(50), key_of(53)], Kind.VALUE),
+        **dict.fromkeys([key_of(25), key_of(39), key_of(50), key_of(53), key_of(67)], Kind.VALUE),
         key_of(59): Kind.ORDER,
+        **{key_of(number): Kind.UNREADABLE for number in DEEP},
     }
 
 

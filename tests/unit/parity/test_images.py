@@ -414,6 +414,16 @@ def with_rest(document: dict[str, Any], text: str) -> list[list[Row]]:
     return changed(RICH, rows_of(RICH, document), "things", 0, **{REST: as_jsonb(text)})
 
 
+def test_json_that_is_deeper_than_any_document_gives_no_image_and_stops_nothing() -> None:
+    for levels in (700, 3_000):
+        text = "[" * levels + "]" * levels
+        for cells in ({REST: f'{{"x": {text}}}'}, {"c_j": text}, {"c_k": text}):
+            rows = changed(RICH, rows_of(RICH, full()), "things", 0, **cells)
+            assert image_of(RICH, rows) is None
+            with pytest.raises(Unreadable):
+                TargetForm(RICH).fields(rows)
+
+
 @pytest.mark.parametrize("text", ["null", "[1]", "5", '"x"', "true"])
 def test_a_rest_column_that_is_no_object_gives_no_image(text: str) -> None:
     assert image_of(RICH, with_rest(full(), text)) is None
