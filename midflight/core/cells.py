@@ -28,7 +28,10 @@ from midflight.core.numbers import (
 from midflight.core.values import UTC, Binary, Int64, ObjectId, Unfit, decimal128_of, fits_int32, type_name
 
 Cell = Any
-"""What psycopg dumps and loads for a column: str, int, float, Decimal, bool, datetime, date, UUID, bytes, or None."""
+"""What psycopg dumps and loads for a column: str, int, float, Decimal, bool, datetime, date, UUID, bytes, or None.
+
+A time that Python does not have is a str, in columns of `midflight.core.column_types.TIMES`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,14 @@ def _fast_instant(value: Any) -> datetime | None:
     return value if type(value) is datetime and value.tzinfo is UTC else None
 
 
+def require_time(cell: Cell) -> None:
+    """Unfit for what stands in a column of times and is none that a document can hold."""
+    if type(cell) is str:
+        raise Unfit("the time lies outside the years 1 to 9999")
+
+
 def _instant_back(cell: datetime) -> datetime:
+    require_time(cell)
     if cell.microsecond % 1000:
         raise Unfit("a BSON date has milliseconds only, the time would be cut off")
     return cell
@@ -183,8 +193,13 @@ def _day(value: Any) -> date:
     return instant.date()
 
 
+def _day_back(cell: date) -> datetime:
+    require_time(cell)
+    return datetime(cell.year, cell.month, cell.day, tzinfo=UTC)
+
+
 def _date(_: ColumnType) -> Codec:
-    return Codec(lambda _: None, _day, lambda cell: datetime(cell.year, cell.month, cell.day, tzinfo=UTC))
+    return Codec(lambda _: None, _day, _day_back)
 
 
 def _uuid_cell(value: Any) -> UUID:

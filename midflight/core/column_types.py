@@ -28,6 +28,9 @@ NAMES: tuple[str, ...] = (
     "any",
 )
 
+TIMES = frozenset({"timestamptz", "date"})
+"""Their columns may hold what Python has no time for (infinity, years before 1 or after 9999): such a cell is a str."""
+
 _POSTGRES = {"objectid": "text", "any": "text"}
 _OTHER_NAMES = {
     "int": "integer",

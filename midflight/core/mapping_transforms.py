@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from midflight.core.cells import Cell, codec_of
+from midflight.core.cells import Cell, codec_of, require_time
+from midflight.core.column_types import TIMES, parse_type
 from midflight.core.mapping_parts import Draft, Misfit, Stored
 from midflight.core.plan import ColumnSpec, TransformMap
 from midflight.core.residue import names_of, value_at
@@ -21,6 +22,7 @@ class BoundTransform:
         self.goes_back = plan.back is not None
         self._names = [names_of(path) for path in plan.fields]
         self._columns = [_BoundColumn(spec) for spec in plan.columns]
+        self._times = [slot for slot, spec in enumerate(plan.columns) if parse_type(spec.type).name in TIMES]
         self._slots = slice(first_slot, first_slot + len(plan.columns))
         self._name = plan.forward
         self._forward = find_transform(plan.forward)
@@ -43,8 +45,10 @@ class BoundTransform:
                 draft.keep_exact(path, value)
 
     def give(self, stored: Stored) -> None:
-        """Make its fields again."""
+        """Make its fields again. Unfit for times that no document can hold: the functions are not asked about them."""
         cells = list(stored.cells[self._slots])
+        for slot in self._times:
+            require_time(cells[slot])
         natural = self._values(cells)
         found = stored.found
         exact = [found.exact(p) if found.has_exact(p) else n for p, n in zip(self.fields, natural, strict=True)]

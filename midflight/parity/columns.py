@@ -1,7 +1,8 @@
 """What the cells of the target's columns say, by the plan's column types.
 
 A cell is what the reader gives for a column: str, int, Decimal, float, bool, datetime, date, UUID, bytes; jsonb and
-`any` as JSON text. None is never asked for: whether it is null or no field at all is not the column's to say.
+`any` as JSON text; a time that Python does not have as its text. None is never asked for: whether it is null or no
+field at all is not the column's to say.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import Any
 from midflight.core.column_types import parse_type
 from midflight.parity.normal import FALSE, TRUE, number, unreadable
 from midflight.parity.rest import parsed, value_of
+
+OUTSIDE = unreadable("the time lies outside the years 1 to 9999")
+"""Stands for a time that no document of the source has: infinity, 44 BC, the year 10000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,13 @@ def _boolean(cell: bool) -> Any:
     return TRUE if cell else FALSE
 
 
-def _day(cell: date) -> datetime:
+def _instant(cell: datetime | str) -> Any:
+    return OUTSIDE if type(cell) is str else cell
+
+
+def _day(cell: date | str) -> Any:
+    if isinstance(cell, str):
+        return OUTSIDE
     return datetime(cell.year, cell.month, cell.day, tzinfo=UTC)
 
 
@@ -61,6 +71,7 @@ _READERS: dict[str, Reader] = {
     "boolean": Reader(_boolean),
     "numeric": Reader(number),
     "double precision": Reader(number),
+    "timestamptz": Reader(_instant),
     "date": Reader(_day),
     "uuid": Reader(lambda cell: ("binary", 4, cell.bytes)),
     "bytea": Reader(lambda cell: ("binary", 0, bytes(cell))),

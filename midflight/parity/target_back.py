@@ -7,11 +7,12 @@ from typing import Any
 
 import bson
 
+from midflight.core.column_types import TIMES, parse_type
 from midflight.core.literal import literal
 from midflight.core.plan import TransformMap
 from midflight.core.transforms import MISSING as NO_FIELD
 from midflight.core.transforms import find_transform
-from midflight.parity.columns import reader_of
+from midflight.parity.columns import OUTSIDE, reader_of
 from midflight.parity.normal import unreadable
 from midflight.parity.places import Place, spread
 from midflight.parity.records import Normal
@@ -28,18 +29,25 @@ class Back:
         self.fields = plan.fields
         self._slots = slice(first, first + len(plan.columns))
         self._columns = [reader_of(spec.type).read for spec in plan.columns]
+        self._times = [slot for slot, spec in enumerate(plan.columns) if parse_type(spec.type).name in TIMES]
         self._forward = find_transform(plan.forward)
         self._back = find_transform(plan.back)
 
     def read(self, row: Sequence[Any], places: Sequence[Place], exact: Json, to: dict[str, Normal]) -> None:
         """Put its fields in. What is kept beside the row counts only as long as it leads to what the columns hold."""
-        cells = row[self._slots]
-        values = self._values(cells)
-        if values is None or any(path in exact for path in self.fields):
-            values = self._kept(values, cells, exact)
+        values = self._read(row[self._slots], exact)
         for place, value in zip(places, values, strict=True):
             if value is not NO_FIELD:
                 spread(value, place, to)
+
+    def _read(self, cells: Sequence[Any], exact: Json) -> Sequence[Any]:
+        # A customer's function might make something of it that the source has.
+        if any(type(cells[slot]) is str for slot in self._times):
+            return [OUTSIDE] * len(self.fields)
+        values = self._values(cells)
+        if values is None or any(path in exact for path in self.fields):
+            return self._kept(values, cells, exact)
+        return values
 
     def _kept(self, values: Sequence[Any] | None, cells: Sequence[Any], exact: Json) -> Sequence[Any]:
         natural = [NO_FIELD] * len(self.fields) if values is None else values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from psycopg import sql
@@ -16,6 +17,7 @@ from midflight.errors import PlanError
 from midflight.postgres import row_keys as walk
 from midflight.postgres.adapt import array_of, staged_type
 from midflight.postgres.census import census_in
+from midflight.postgres.far_times import rows_with_times
 from midflight.postgres.guards import guards_in, held_in
 from midflight.postgres.session import Connection, Session
 from midflight.records import FieldCount, Guard, Held, LastChange, RowsAndGuards, RowSpan
@@ -175,23 +177,27 @@ async def _tables_in(
 ) -> AsyncIterator[list[Row]]:
     wanted = (array_of(row_keys, staged_type(collection.key.type)),)
     for table in tables(collection):
-        yield await (await connection.execute(_rows_of(schema, table), wanted, binary=True)).fetchall()
+        yield await rows_with_times(connection, table, partial(_rows_of, schema, table), wanted)
 
 
 async def _within(connection: Connection, schema: str, table: Table, span: RowSpan, at_most: int | None) -> list[Row]:
-    query = sql.SQL("select {columns} from {table} where {within} order by {order} limit %(at_most)s").format(
-        columns=_columns(table),
+    query = partial(_rows_within, schema, table, walk.where(_ordered(table, table.root_key), span))
+    return await rows_with_times(connection, table, query, walk.place(span, at_most))
+
+
+def _rows_within(schema: str, table: Table, within: sql.Composed, columns: sql.Composed) -> sql.Composed:
+    return sql.SQL("select {columns} from {table} where {within} order by {order} limit %(at_most)s").format(
+        columns=columns,
         table=sql.Identifier(schema, table.name),
-        within=walk.where(_ordered(table, table.root_key), span),
+        within=within,
         order=_order(table),
     )
-    return await (await connection.execute(query, walk.place(span, at_most), binary=True)).fetchall()
 
 
-def _rows_of(schema: str, table: Table) -> sql.Composed:
+def _rows_of(schema: str, table: Table, columns: sql.Composed) -> sql.Composed:
     key_type = staged_type(table.columns[0].type)
     return sql.SQL("select {columns} from {table} where {root_key} = any(%s::{key_type}[]) order by {order}").format(
-        columns=_columns(table),
+        columns=columns,
         table=sql.Identifier(schema, table.name),
         root_key=sql.Identifier(table.root_key),
         key_type=sql.SQL(key_type),
@@ -208,7 +214,3 @@ def _ordered(table: Table, name: str) -> sql.Composed:
     column = next(column for column in table.columns if column.name == name)
     collate = sql.SQL(' collate "C"') if staged_type(column.type) == "text" else sql.SQL("")
     return sql.SQL("{}{}").format(sql.Identifier(name), collate)
-
-
-def _columns(table: Table) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)

@@ -24,6 +24,7 @@ WALK = "midflight/parity/image_walk.py"
 SIDE = "midflight/parity/target_side.py"
 IMAGES = "tests/unit/parity/test_images.py"
 SPANS = "tests/integration/parity/test_spans.py"
+FAR_TIMES = "tests/integration/parity/test_far_times.py"
 BROKEN_OFF = "tests/e2e/test_parity_cli_broken_off.py"
 
 PARITY: tuple[Mutant, ...] = (
@@ -286,5 +287,20 @@ PARITY: tuple[Mutant, ...] = (
             Edit(WALK, "unlike = [key for key in unlike if key in stretch.images]\n", "unlike = []\n"),
         ),
         (f"{SPANS}::test_a_run_killed_after_a_commit_and_begun_again_comes_to_the_same",),
+    ),
+    Mutant(
+        "a time that Python does not have fails no page of rows",
+        (Edit("midflight/postgres/far_times.py", "        if error.sqlstate is not None:", "        if True:"),),
+        (FAR_TIMES,),
+    ),
+    Mutant(
+        "a time that no document has is equal to no text",
+        (Edit("midflight/parity/columns.py", "return OUTSIDE if type(cell) is str else cell", "return cell"),),
+        ("tests/unit/parity/test_far_times.py",),
+    ),
+    Mutant(
+        "a function is not asked for a time that no document has",
+        (Edit("midflight/core/mapping_transforms.py", "            require_time(cells[slot])", "            pass"),),
+        (f"{FAR_TIMES}::test_a_transform_is_not_asked_what_such_a_time_means",),
     ),
 )

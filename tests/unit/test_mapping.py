@@ -303,6 +303,18 @@ def test_what_bson_cannot_hold_is_never_cut_off_on_the_way_back(place: int, cell
         MAPPER.unmap(rows)
 
 
+@pytest.mark.parametrize("far", ["infinity", "-infinity", "0044-03-15 BC", "10000-01-01"])
+@pytest.mark.parametrize("kind", ["timestamptz", "date"])
+def test_a_time_that_no_document_can_hold_is_unfit_on_the_way_back_whatever_is_kept_beside_it(
+    kind: str, far: str
+) -> None:
+    at = TransformMap(fields=("at",), columns=columns(("at", kind)), forward=AS_IT_IS, back=AS_IT_IS)
+    for mapper in (Mapper(CollectionMap(collection="c", table="t", fields=(field("at", kind),))), with_transforms(at)):
+        for rest_column in (None, '{"$exact": {"at": null}}', '{"$exact": {"at": "infinity"}}'):
+            with pytest.raises(Unfit, match="the time lies outside the years 1 to 9999"):
+                mapper.unmap([[('"k"', far, rest_column)]])
+
+
 # --- transforms -----------------------------------------------------------------------------------------------------
 
 
@@ -367,6 +379,13 @@ def test_a_computed_column_leaves_its_field_in_the_rest_column() -> None:
     mapper = with_transforms(TransformMap(fields=("mail",), columns=columns(("low", "text")), forward="lower"))
     row = mapped({"mail": "A@B.c"}, mapper)[0][0]
     assert row[1:] == ("a@b.c", '{"mail":"A@B.c"}')
+
+
+def as_it_is(value: Any) -> Any:
+    return value
+
+
+AS_IT_IS = f"{__name__}:as_it_is"
 
 
 def fails(value: Any) -> Any:
