@@ -1,25 +1,51 @@
 """Rows of tables, whatever times they hold: PostgreSQL has infinity, years before 1 and after 9999; Python does not.
 
-The driver fails on a page with a single such time. Then the page is fetched once more, with its times as text.
+The driver fails on a page with a single such time. Then a page of a table is fetched once more, with its times as text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
-from psycopg import sql
+from psycopg import adapt, pq, sql
+from psycopg.abc import Buffer
 
 from midflight.core.column_types import TIMES, parse_type
 from midflight.core.outcome import Row
 from midflight.core.tables import Column, Table
 from midflight.postgres.session import Connection, Parameters
 
+T = TypeVar("T")
 Query = Callable[[sql.Composed], sql.Composed]
 """Makes the query that gives these columns."""
 _FROM_TEXT: dict[str, Callable[[str], Any]] = {"timestamptz": datetime.fromisoformat, "date": date.fromisoformat}
+
+
+class _Instant(adapt.Loader):
+    format = pq.Format.TEXT
+
+    def load(self, data: Buffer) -> datetime | str:
+        return _or_text(datetime.fromisoformat, bytes(data).decode())
+
+
+class _Day(adapt.Loader):
+    format = pq.Format.TEXT
+
+    def load(self, data: Buffer) -> date | str:
+        return _or_text(date.fromisoformat, bytes(data).decode())
+
+
+_LOADERS: dict[str, type[_Instant] | type[_Day]] = {"timestamptz": _Instant, "timestamp": _Instant, "date": _Day}
+
+
+def _or_text(read: Callable[[str], T], text: str) -> T | str:
+    try:
+        return read(text)
+    except ValueError:
+        return text
 
 
 async def rows_with_times(connection: Connection, table: Table, query: Query, parameters: Parameters) -> list[Row]:
@@ -34,6 +60,14 @@ async def rows_with_times(connection: Connection, table: Table, query: Query, pa
     return [_read(row, times) for row in rows]
 
 
+def cursor_with_times(connection: Connection) -> psycopg.AsyncCursor[Row]:
+    """For a query whose columns nobody knows: slower with times, and a time that Python does not have is its text."""
+    cursor = connection.cursor()
+    for name, loader in _LOADERS.items():
+        cursor.adapters.register_loader(name, loader)
+    return cursor
+
+
 async def _rows(connection: Connection, query: sql.Composed, parameters: Parameters) -> list[Row]:
     return await (await connection.execute(query, parameters, binary=True)).fetchall()
 
@@ -42,10 +76,7 @@ def _read(row: Row, times: list[tuple[int, Callable[[str], Any]]]) -> Row:
     cells = list(row)
     for slot, read in times:
         if cells[slot] is not None:
-            try:
-                cells[slot] = read(cells[slot])
-            except ValueError:
-                continue
+            cells[slot] = _or_text(read, cells[slot])
     return tuple(cells)
 
 

@@ -17,7 +17,7 @@ from midflight.errors import PlanError
 from midflight.postgres import row_keys as walk
 from midflight.postgres.adapt import array_of, staged_type
 from midflight.postgres.census import census_in
-from midflight.postgres.far_times import rows_with_times
+from midflight.postgres.far_times import cursor_with_times, rows_with_times
 from midflight.postgres.guards import guards_in, held_in
 from midflight.postgres.session import Connection, Session
 from midflight.records import FieldCount, Guard, Held, LastChange, RowsAndGuards, RowSpan
@@ -103,7 +103,8 @@ class PostgresRows:
         async with self._session.snapshot() as connection:
             await connection.execute("set local statement_timeout = 0")
             await connection.execute("select set_config('search_path', quote_ident(%s), true)", (schema,))
-            cursor = await connection.execute(query.encode())
+            cursor = cursor_with_times(connection)
+            await cursor.execute(query.encode())
             if cursor.description is None or len(cursor.description) != 2:
                 raise PlanError("An invariant's query does not give rows of two columns.", next_step="Write it so.")
             return [(label, value) for label, value in await cursor.fetchall()]

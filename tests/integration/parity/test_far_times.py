@@ -13,7 +13,7 @@ from bson.codec_options import CodecOptions
 from psycopg import sql
 
 from midflight.core.keys import key_bytes
-from midflight.core.plan import Child, CollectionMap, ColumnSpec, FieldMap, KeyMap, TransformMap
+from midflight.core.plan import Child, CollectionMap, ColumnSpec, FieldMap, Invariant, KeyMap, TransformMap
 from midflight.core.tables import tables
 from midflight.parity.harness import Parity
 from midflight.parity.kept import differences_to_json
@@ -257,3 +257,26 @@ async def test_times_beside_such_a_time_stay_times_whatever_the_style_of_dates_i
         assert [found[number]["placed"] for number in (41, 45)] == [WHEN, WHEN]
         assert [found[number]["day"] for number in (3, 41, 43)] == [DAY.date(), "infinity", "0044-03-15 BC"]
         assert [line[-1] for line in rows[shop.row_key(45)][1]] == [WHEN, "infinity"]
+
+
+@pytest.mark.parametrize("shop", ["any"], indirect=True)
+async def test_an_invariant_over_such_a_time_is_broken_there_and_nowhere_else(shop: Shop) -> None:
+    """Red when the driver read the times."""
+    pairs = [("placed", ({"$match": {"placed": {"$exists": True}}},)), ("day", ())]
+    invariants = [
+        Invariant(
+            name=column,
+            collection="orders",
+            source=(*match, {"$project": {"value": f"${column}"}}),
+            target=f"select id, {column} from orders where {column} is not null",
+        )
+        for column, match in pairs
+    ]
+    parity = replace(shop.parity, invariants=invariants)
+    assert (await parity.run("before", levels=("invariants",))).levels[0].verdict is Verdict.PASS
+    shop.tamper(shop.updates(BAD))
+    (level,) = (await parity.run("after", levels=("invariants",))).levels
+    assert level.verdict is Verdict.FAIL
+    for column, _ in pairs:
+        expected = {shop.row_key(number) for number, (_, bad, _) in BAD.items() if bad == column}
+        assert set(level.details[column]["labels"]) == expected
