@@ -121,7 +121,10 @@ class TargetSide:
     async def holds(self, entity: str, images: Mapping[bytes, bytes], span: Span, *, token: int) -> bool:
         """From guards, and the keys of rows."""
         keys, rows = (RowSpan(*map(bound, bounds_of(span))) for bound in (key_bound, text_bound))
-        held = await self._target.rows.held_within(self._plan, self._plan.collection(entity), keys, rows)
+        # One more than there should be tells that there are others; there may be millions.
+        held = await self._target.rows.held_within(
+            self._plan, self._plan.collection(entity), keys, rows, len(images) + 1
+        )
         if held is None or held.token > token or held.roots != len(images):
             return False
         # As many rows are not yet the same: somebody may have given one another key.

@@ -101,9 +101,13 @@ class TargetRows(Protocol):
     async def guards_of(self, plan: Plan, collection: CollectionMap, keys: Sequence[bytes]) -> dict[bytes, Guard]:
         """The same guards without the rows."""
 
-    async def held_within(self, plan: Plan, collection: CollectionMap, keys: RowSpan, rows: RowSpan) -> Held | None:
-        """What guards say of a span, and which rows are in it. None where more would have to be asked: keys that
-        were refused, or the application's own writes."""
+    async def held_within(
+        self, plan: Plan, collection: CollectionMap, keys: RowSpan, rows: RowSpan, at_most: int
+    ) -> Held | None:
+        """What guards say of a span, and which rows are in it, of both the first `at_most`.
+
+        None where more would have to be asked: keys that were refused, or the application's own writes.
+        """
 
     async def last_change(self, domain: str, collection: str, key: bytes) -> LastChange | None:
         """What the door did last with this key; None where it never had it."""

@@ -23,7 +23,8 @@ _QUARANTINED = sql.SQL(
 )
 _HELD = sql.SQL(
     "select coalesce(string_agg(checksum, ''::bytea order by key), ''::bytea), coalesce(max(token), 0),"
-    " bool_or(refused) from midflight.guards where collection_id = %(number)s and not deleted and {within}"
+    " bool_or(refused) from (select key, checksum, token, refused from midflight.guards"
+    " where collection_id = %(number)s and not deleted and {within} order by key limit %(at_most)s) as first"
 )
 _ANY_MARK = sql.SQL("select exists (select from midflight.dirty where collection_id = %s)")
 
@@ -53,14 +54,17 @@ async def guards_in(
 
 
 async def held_in(
-    connection: Connection, plan: Plan, collection: CollectionMap, keys: RowSpan
+    connection: Connection, plan: Plan, collection: CollectionMap, keys: RowSpan, at_most: int
 ) -> tuple[bytes, int] | None:
-    """Checksums in order of keys, and the newest token; None where one was refused, or the application has written."""
+    """Checksums in order of keys, and the newest token; None where one was refused, or the application has written.
+
+    At most so many guards are looked at.
+    """
     number = await _collection_id(connection, plan, collection)
     if number is None or await _any_mark(connection, number):
         return None
     query = _HELD.format(within=where(sql.SQL("key"), keys))
-    row = await (await connection.execute(query, {"number": number} | place(keys, None), binary=True)).fetchone()
+    row = await (await connection.execute(query, {"number": number} | place(keys, at_most), binary=True)).fetchone()
     return None if row is None or row[2] else (row[0], row[1])
 
 

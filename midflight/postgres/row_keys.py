@@ -61,9 +61,10 @@ def sample(schema: str, collection: CollectionMap) -> sql.Composed:
 
 
 def keys_within(schema: str, collection: CollectionMap, span: RowSpan) -> sql.Composed:
-    """How many rows a span has, and their keys in one text; parameters from `place`."""
-    shown = "count(*), coalesce(string_agg({key}::text, ' ' order by {key}), '')"
-    return _query(f"select {shown} from {{table}} where {_where(span)}", schema, collection)
+    """How many rows a span has, at most so many, and their keys in one text; parameters from `place`."""
+    first = f"select {{key}} as key from {{table}} where {_where(span)} order by {{key}} limit %(at_most)s"
+    shown = "count(*), coalesce(string_agg(key, ' ' order by key), '')"
+    return _query(f"select {shown} from ({first}) as first", schema, collection)
 
 
 def count(schema: str, collection: CollectionMap) -> sql.Composed:

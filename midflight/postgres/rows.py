@@ -83,14 +83,16 @@ class PostgresRows:
         async with self._session.snapshot() as connection:
             return await guards_in(connection, plan, collection, keys, lambda: {key: row_key(key) for key in keys})
 
-    async def held_within(self, plan: Plan, collection: CollectionMap, keys: RowSpan, rows: RowSpan) -> Held | None:
+    async def held_within(
+        self, plan: Plan, collection: CollectionMap, keys: RowSpan, rows: RowSpan, at_most: int
+    ) -> Held | None:
         """The span twice: of the guards' keys, and of the values of the key column."""
         async with self._session.snapshot() as connection:
-            found = await held_in(connection, plan, collection, keys)
+            found = await held_in(connection, plan, collection, keys, at_most)
             if found is None:
                 return None
             there = walk.keys_within(plan.target.schema_, collection, rows)
-            row = await (await connection.execute(there, walk.place(rows, None))).fetchone()
+            row = await (await connection.execute(there, walk.place(rows, at_most))).fetchone()
         return Held(*found, *(row or (0, "")))
 
     async def last_change(self, domain: str, collection: str, key: bytes) -> LastChange | None:
