@@ -244,7 +244,7 @@ async def test_a_transform_is_not_asked_what_such_a_time_means(shop: Shop) -> No
 
 @pytest.mark.parametrize("shop", ["any"], indirect=True)
 async def test_times_beside_such_a_time_stay_times_whatever_the_style_of_dates_is(shop: Shop) -> None:
-    """Red with a cast to text."""
+    """Red without a style of our own."""
     shop.tamper(shop.updates(BAD))
     with as_applier(shop.rig.postgres_dsn, shop.rig.plan.domain) as connection:
         style = sql.SQL("alter database {} set datestyle = 'German'")
@@ -257,6 +257,7 @@ async def test_times_beside_such_a_time_stay_times_whatever_the_style_of_dates_i
         assert [found[number]["placed"] for number in (41, 45)] == [WHEN, WHEN]
         assert [found[number]["day"] for number in (3, 41, 43)] == [DAY.date(), "infinity", "0044-03-15 BC"]
         assert [line[-1] for line in rows[shop.row_key(45)][1]] == [WHEN, "infinity"]
+        assert await bridge.target.rows.last_change(shop.rig.plan.domain, "orders", shop.key_of(45)) is not None
 
 
 @pytest.mark.parametrize("shop", ["any"], indirect=True)
