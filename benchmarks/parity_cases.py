@@ -25,13 +25,13 @@ from midflight.core.documents import split
 from midflight.core.mapping import mapper_for
 from midflight.core.tables import tables
 from midflight.parity.compare import compare
+from midflight.parity.forms.source_form import SourceForm
+from midflight.parity.forms.target_form import TargetForm
 from midflight.parity.harness import Parity
 from midflight.parity.policy import Policy
 from midflight.parity.records import Entry, Verdict
 from midflight.parity.rules import Rules
-from midflight.parity.source_form import SourceForm
 from midflight.parity.source_side import SourceSide
-from midflight.parity.target_form import TargetForm
 from midflight.parity.target_side import TargetSide
 from midflight.postgres.connection import open_runs
 from midflight.sync import Bridge

@@ -16,8 +16,8 @@ from midflight.core.keys import key_bytes
 from midflight.core.plan import ParityRules
 from midflight.errors import PlanError
 from midflight.parity.explain import Explanation
+from midflight.parity.forms.normal import MISSING
 from midflight.parity.harness import Parity
-from midflight.parity.normal import MISSING
 from midflight.parity.records import Entry, State, Verdict
 from midflight.parity.repair import RepairReport, demand_source, plan_of
 from midflight.parity.repair import repair as carry_out

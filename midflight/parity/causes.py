@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
-from midflight.parity.normal import MISSING, ORPHAN
+from midflight.parity.forms.normal import MISSING, ORPHAN
 from midflight.parity.patterns import pattern_of
 from midflight.parity.records import DELETED, Cause, Entry, FieldDifference, Kind, Mismatch, State
 

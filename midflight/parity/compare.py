@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from operator import is_not
 
-from midflight.parity.canon import digest
-from midflight.parity.normal import MISSING, NULL, unreadable
+from midflight.parity.forms.canon import digest
+from midflight.parity.forms.normal import MISSING, NULL, unreadable
 from midflight.parity.records import Entry, FieldDifference, Kind, Normal
 from midflight.parity.rules import Rules
 

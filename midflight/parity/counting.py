@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from midflight.parity.causes import by_group
+from midflight.parity.forms.normal import MISSING
 from midflight.parity.image_walk import has_images
-from midflight.parity.normal import MISSING
 from midflight.parity.ports import CensusSide
 from midflight.parity.ranges import TARGET_WALK, sampled, to_walk
 from midflight.parity.records import EntityCounts, FieldCensus, Kind, Mismatch, State

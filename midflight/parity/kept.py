@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from midflight.parity.normal import MISSING
+from midflight.parity.forms.normal import MISSING
 from midflight.parity.records import Cause, FieldDifference, Kind, Normal
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 
-from midflight.parity.normal import EMPTY_ARRAY, EMPTY_OBJECT, FALSE, MISSING, NAN, NULL
+from midflight.parity.forms.normal import EMPTY_ARRAY, EMPTY_OBJECT, FALSE, MISSING, NAN, NULL
 from midflight.parity.records import Cause, Normal
 from midflight.parity.text_patterns import is_encoded_otherwise, is_text_cut
 

@@ -1,6 +1,6 @@
 """What parity works with: entries of two sides, what differs between them, and what a run came to. Plain values.
 
-A *normal* value is what is compared, by `==`: see `midflight.parity.normal`. Keys are canonical key bytes
+A *normal* value is what is compared, by `==`: see `midflight.parity.forms.normal`. Keys are canonical key bytes
 (`midflight.core.keys`) where the entity is a collection; any bytes that sort like the side's keys otherwise.
 """
 

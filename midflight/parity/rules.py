@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import reduce
 
 from midflight.core.plan import Ignored, Plan, Tolerance
-from midflight.parity.normal import NAN
+from midflight.parity.forms.normal import NAN
 from midflight.parity.records import Normal
 
 _NUMBERS = (int, float, Decimal)

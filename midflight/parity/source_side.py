@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 
 from midflight.core.documents import digest_raw, key_of, split
 from midflight.core.plan import Invariant, Plan
+from midflight.parity.forms.normal import normal
+from midflight.parity.forms.source_form import SourceForm
 from midflight.parity.labels import label_of
-from midflight.parity.normal import normal
 from midflight.parity.records import Entry, Normal
-from midflight.parity.source_form import SourceForm
 from midflight.parity.target_entries import NOTHING
 from midflight.ports import Source
 from midflight.records import FieldCount, Finding, KeyRange

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from midflight.parity.normal import MISSING
+from midflight.parity.forms.normal import MISSING
 from midflight.parity.records import Entry, Normal
 
 FieldTypes = Counter[tuple[str, str]]

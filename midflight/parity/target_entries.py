@@ -8,8 +8,8 @@ from typing import Any
 from midflight.core.documents import digest
 from midflight.core.mapping import Mapper
 from midflight.core.outcome import Row
+from midflight.parity.forms.target_form import TargetForm, Unreadable
 from midflight.parity.records import DELETED, QUARANTINED, Entry, Normal
-from midflight.parity.target_form import TargetForm, Unreadable
 from midflight.records import Guard, RowsAndGuards
 
 NOTHING: Mapping[str, Normal] = {}

@@ -15,14 +15,14 @@ from midflight.core.documents import digest_raw, key_of
 from midflight.core.mapping import Mapper, mapper_for
 from midflight.core.outcome import Row
 from midflight.core.plan import Invariant, Plan
-from midflight.parity.image_form import ImageForm, has_images
+from midflight.parity.forms.image_form import ImageForm, has_images
+from midflight.parity.forms.normal import normal
+from midflight.parity.forms.target_form import TargetForm
 from midflight.parity.key_order import OBJECT_IDS, bounds_of, key_bound, text_bound
 from midflight.parity.labels import label_of
-from midflight.parity.normal import normal
 from midflight.parity.records import DELETED, Entry, Normal, Span
 from midflight.parity.stray import cell_of, key_of_row
 from midflight.parity.target_entries import NOTHING, entries_of, version_of
-from midflight.parity.target_form import TargetForm
 from midflight.ports import Target
 from midflight.records import FieldCount, Finding, KeyRange, RowSpan
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
-from midflight.parity.canon import CANON_VERSION
+from midflight.parity.forms.canon import CANON_VERSION
 from midflight.parity.look import open_states
 from midflight.parity.ports import RunStore, Side, TokenSide, VersionSide
 from midflight.parity.records import LevelOutcome, RunRecord

@@ -11,8 +11,8 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
-from midflight.parity.normal import NULL, normal
-from midflight.parity.places import Place, spread
+from midflight.parity.forms.normal import NULL, normal
+from midflight.parity.forms.places import Place, spread
 from midflight.parity.records import Normal
 
 _KINDS = {

@@ -17,9 +17,9 @@ TORTURE = "tests/unit/parity/test_torture.py"
 TORTURED = "tests/unit/parity/test_torture_causes.py"
 COLUMNS = "tests/unit/parity/test_every_column.py"
 REPAIRED = "tests/integration/parity/test_repair.py"
-CELLS = "midflight/parity/image_cells.py"
-LEVEL = "midflight/parity/image_level.py"
-FORM = "midflight/parity/image_form.py"
+CELLS = "midflight/parity/forms/image_cells.py"
+LEVEL = "midflight/parity/forms/image_level.py"
+FORM = "midflight/parity/forms/image_form.py"
 WALK = "midflight/parity/image_walk.py"
 SIDE = "midflight/parity/target_side.py"
 IMAGES = "tests/unit/parity/test_images.py"
@@ -86,8 +86,8 @@ PARITY: tuple[Mutant, ...] = (
     Mutant(
         "a constant's column is compared",
         (
-            Edit("midflight/parity/source_form.py", "        if self._constants:\n", "        if False:\n"),
-            Edit("midflight/parity/target_level.py", "in enumerate(plan.constants, slot)]", "in ()]"),
+            Edit("midflight/parity/forms/source_form.py", "        if self._constants:\n", "        if False:\n"),
+            Edit("midflight/parity/forms/target_level.py", "in enumerate(plan.constants, slot)]", "in ()]"),
         ),
         (
             f"{TORTURE}::test_one_changed_cell_is_found_named_and_given_its_cause",
@@ -143,12 +143,18 @@ PARITY: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a look at bytes looks at constants, too",
-        (Edit("midflight/parity/image_form.py", "        if self._constants:\n", "        if False:\n"),),
+        (Edit("midflight/parity/forms/image_form.py", "        if self._constants:\n", "        if False:\n"),),
         (f"{COLUMNS}::test_a_look_at_bytes_takes_no_changed_cell_for_equal_either",),
     ),
     Mutant(
         "a look at bytes takes no rows that belong to nothing for equal",
-        (Edit("midflight/parity/image_level.py", "sheet.block.unclear.update(outer[0] for outer in spans)", "pass"),),
+        (
+            Edit(
+                "midflight/parity/forms/image_level.py",
+                "sheet.block.unclear.update(outer[0] for outer in spans)",
+                "pass",
+            ),
+        ),
         (f"{TORTURE}::test_a_change_among_rows_of_elements_is_found_named_and_given_its_cause",),
     ),
     Mutant(
@@ -295,7 +301,7 @@ PARITY: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a time that no document has is equal to no text",
-        (Edit("midflight/parity/columns.py", "return OUTSIDE if type(cell) is str else cell", "return cell"),),
+        (Edit("midflight/parity/forms/columns.py", "return OUTSIDE if type(cell) is str else cell", "return cell"),),
         ("tests/unit/parity/test_far_times.py",),
     ),
     Mutant(

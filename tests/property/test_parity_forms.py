@@ -12,12 +12,12 @@ from midflight.core.documents import Document, read_document
 from midflight.core.mapping import mapper_for
 from midflight.core.outcome import Mapped
 from midflight.core.plan import CollectionMap, KeyMap
-from midflight.parity.canon import digest
 from midflight.parity.compare import Compared, compare
+from midflight.parity.forms.canon import digest
+from midflight.parity.forms.source_form import SourceForm
+from midflight.parity.forms.target_form import TargetForm
 from midflight.parity.records import Entry
 from midflight.parity.rules import Rules
-from midflight.parity.source_form import SourceForm
-from midflight.parity.target_form import TargetForm
 from tests.property.strategies import KEY_TYPES, PLANS, keys, through_postgres, whole_documents
 
 THOROUGH = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))

@@ -14,11 +14,11 @@ from midflight.core.mapping import mapper_for
 from midflight.core.outcome import Mapped, Row
 from midflight.core.plan import CollectionMap, KeyMap
 from midflight.parity.compare import compare
-from midflight.parity.image_form import ImageForm, has_images
+from midflight.parity.forms.image_form import ImageForm, has_images
+from midflight.parity.forms.source_form import SourceForm
+from midflight.parity.forms.target_form import TargetForm
 from midflight.parity.records import Entry
 from midflight.parity.rules import Rules
-from midflight.parity.source_form import SourceForm
-from midflight.parity.target_form import TargetForm
 from tests.property.strategies import KEY_TYPES, PLANS, keys, through_postgres, whole_documents
 
 THOROUGH = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))

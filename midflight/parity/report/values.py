@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any
 
 from midflight.core.plan import ParityRules
-from midflight.parity.normal import MISSING
+from midflight.parity.forms.normal import MISSING
 from midflight.parity.records import FieldDifference, Kind, LevelOutcome, Mismatch, Normal
 from midflight.parity.report.wording import counted, printable
 

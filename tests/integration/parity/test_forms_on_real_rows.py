@@ -12,10 +12,10 @@ from midflight.core.outcome import Mapped
 from midflight.core.plan import CollectionMap
 from midflight.core.values import encode
 from midflight.parity.compare import compare
-from midflight.parity.normal import NULL
+from midflight.parity.forms.normal import NULL
+from midflight.parity.forms.source_form import SourceForm
 from midflight.parity.records import Entry
 from midflight.parity.rules import Rules
-from midflight.parity.source_form import SourceForm
 from midflight.parity.target_side import TargetSide
 from tests.fixtures.applier import as_applier
 from tests.integration.door_kit import Shop, open_shop, shop

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from midflight.errors import RunUnknown, Superseded
-from midflight.parity.normal import MISSING, NULL
+from midflight.parity.forms.normal import MISSING, NULL
 from midflight.parity.ports import RunStore
 from midflight.parity.records import (
     Cause,

@@ -14,8 +14,8 @@ import pytest
 from psycopg import sql
 
 from midflight.errors import PlanError
+from midflight.parity.forms.normal import NULL
 from midflight.parity.harness import Parity
-from midflight.parity.normal import NULL
 from midflight.parity.policy import Policy
 from midflight.parity.records import Cause, Entry, Kind, State, Verdict
 from midflight.parity.tables import run as tables

@@ -16,13 +16,13 @@ import bson
 from midflight.core.mapping import mapper_for
 from midflight.core.outcome import Row
 from midflight.core.plan import CollectionMap
+from midflight.parity.forms.image_form import ImageForm, has_images
+from midflight.parity.forms.target_form import TargetForm
 from midflight.parity.harness import Parity
-from midflight.parity.image_form import ImageForm, has_images
 from midflight.parity.kept import differences_from_json, differences_to_json
 from midflight.parity.policy import Policy
 from midflight.parity.records import Cause, Entry, Kind, Mismatch, State
 from midflight.parity.target_entries import entries_of
-from midflight.parity.target_form import TargetForm
 from midflight.records import Guard, RowsAndGuards
 from tests.unit.parity.corpus import OID, rows_of, source
 from tests.unit.parity.memory import MemoryRuns, MemorySide

@@ -14,10 +14,10 @@ from midflight.core.mapping import mapper_for
 from midflight.core.outcome import Mapped, Row
 from midflight.core.plan import CollectionMap
 from midflight.parity.compare import Compared, compare
+from midflight.parity.forms.source_form import SourceForm
+from midflight.parity.forms.target_form import TargetForm
 from midflight.parity.records import Entry
 from midflight.parity.rules import Rules
-from midflight.parity.source_form import SourceForm
-from midflight.parity.target_form import TargetForm
 from tests.property.strategies import through_postgres
 
 OID = ObjectId("65920100a1b2c3d4e5f60718")

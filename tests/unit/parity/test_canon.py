@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from midflight.parity.canon import CANON_VERSION, digest
-from midflight.parity.normal import NULL
+from midflight.parity.forms.canon import CANON_VERSION, digest
+from midflight.parity.forms.normal import NULL
 from tests.unit.parity.corpus import WHEN
 
 

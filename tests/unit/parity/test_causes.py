@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from midflight.parity.causes import MAPPING_BUG_KEYS, by_group, cause_of
-from midflight.parity.normal import MISSING, ORPHAN
+from midflight.parity.forms.normal import MISSING, ORPHAN
 from midflight.parity.records import DELETED, Cause, Entry, FieldDifference, Kind, Mismatch, State
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

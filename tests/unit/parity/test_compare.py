@@ -11,7 +11,7 @@ import pytest
 
 from midflight.core.plan import Ignored, ParityRules, Plan, SourcePlace, TargetPlace, Tolerance
 from midflight.parity.compare import Compared, compare
-from midflight.parity.normal import EMPTY_ARRAY, FALSE, MISSING, NAN, NULL, TRUE, unreadable
+from midflight.parity.forms.normal import EMPTY_ARRAY, FALSE, MISSING, NAN, NULL, TRUE, unreadable
 from midflight.parity.records import Entry, FieldDifference, Kind
 from midflight.parity.rules import Rules
 from tests.property.strategies import collection

@@ -21,12 +21,12 @@ from midflight.core.plan import Child, CollectionMap, ColumnSpec, Constant, Igno
 from midflight.core.tables import Table, tables
 from midflight.errors import PlanError
 from midflight.parity.compare import compare
-from midflight.parity.constants import constant_fields
-from midflight.parity.image_form import ImageForm, has_images
+from midflight.parity.forms.constants import constant_fields
+from midflight.parity.forms.image_form import ImageForm, has_images
+from midflight.parity.forms.source_form import SourceForm
+from midflight.parity.forms.target_form import TargetForm, Unreadable
 from midflight.parity.records import Entry
 from midflight.parity.rules import Rules
-from midflight.parity.source_form import SourceForm
-from midflight.parity.target_form import TargetForm, Unreadable
 from tests.property.strategies import FLAT, collection, field
 from tests.unit.parity.corpus import OID, WHEN, rows_of, source
 

@@ -9,12 +9,12 @@ import pytest
 from bson import encode
 
 from midflight.core.plan import Child, CollectionMap, ColumnSpec, Constant, TransformMap
-from midflight.parity.columns import OUTSIDE, reader_of
 from midflight.parity.compare import kind_of
-from midflight.parity.image_form import ImageForm
-from midflight.parity.normal import MISSING
+from midflight.parity.forms.columns import OUTSIDE, reader_of
+from midflight.parity.forms.image_form import ImageForm
+from midflight.parity.forms.normal import MISSING
+from midflight.parity.forms.target_form import TargetForm
 from midflight.parity.records import Kind
-from midflight.parity.target_form import TargetForm
 from tests.property.strategies import collection, field
 
 FAR = ["infinity", "-infinity", "0044-03-15 BC", "10000-01-01"]

@@ -20,11 +20,11 @@ from midflight.core.plan import Child, CollectionMap, ColumnSpec, TransformMap
 from midflight.core.plan_file import load_plan
 from midflight.core.transforms import find_transform
 from midflight.parity.compare import compare
-from midflight.parity.places import Place
+from midflight.parity.forms.places import Place
+from midflight.parity.forms.source_form import SourceForm
+from midflight.parity.forms.target_form import TargetForm
 from midflight.parity.records import Entry
 from midflight.parity.rules import Rules
-from midflight.parity.source_form import SourceForm
-from midflight.parity.target_form import TargetForm
 from tests.property.strategies import collection, field, through_postgres
 from tests.unit.parity.corpus import OID, WHEN, compared, rows_of, source, target
 

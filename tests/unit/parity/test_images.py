@@ -27,11 +27,11 @@ from midflight.core.plan import Child, CollectionMap, Constant, KeyMap
 from midflight.core.plan_file import load_plan
 from midflight.core.tables import Table, tables
 from midflight.parity.compare import compare
-from midflight.parity.image_form import ImageForm, has_images
+from midflight.parity.forms.image_form import ImageForm, has_images
+from midflight.parity.forms.source_form import SourceForm
+from midflight.parity.forms.target_form import TargetForm, Unreadable
 from midflight.parity.records import Entry
 from midflight.parity.rules import Rules
-from midflight.parity.source_form import SourceForm
-from midflight.parity.target_form import TargetForm, Unreadable
 from tests.property.strategies import FLAT, NESTED, NO_REST, collection, field
 from tests.property.strategies import jsonb as as_jsonb
 from tests.unit.parity.corpus import OID, WHEN, rows_of

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midflight.core.values import decode
-from midflight.parity.canon import digest
-from midflight.parity.normal import MISSING, NULL, normal
-from midflight.parity.places import Place, escaped, spread
+from midflight.parity.forms.canon import digest
+from midflight.parity.forms.normal import MISSING, NULL, normal
+from midflight.parity.forms.places import Place, escaped, spread
 from midflight.parity.records import Normal
 from tests.property.strategies import decimals
 from tests.property.strategies import values as bson_values

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midflight.parity.normal import EMPTY_ARRAY, EMPTY_OBJECT, FALSE, MISSING, NAN, NULL, TRUE
+from midflight.parity.forms.normal import EMPTY_ARRAY, EMPTY_OBJECT, FALSE, MISSING, NAN, NULL, TRUE
 from midflight.parity.patterns import pattern_of
 from midflight.parity.records import Cause, Normal
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from midflight.core.keys import key_bytes
-from midflight.parity.normal import EMPTY_ARRAY, MISSING, NULL
+from midflight.parity.forms.normal import EMPTY_ARRAY, MISSING, NULL
 from midflight.parity.records import Cause, EntityCounts, Kind, LevelOutcome, State, Verdict
 from midflight.parity.report import Report, build
 from midflight.parity.report.groups import OTHER_FIELDS, SAMPLES, Group, by_cause

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from midflight.core.plan import ParityRules
-from midflight.parity.normal import unreadable
+from midflight.parity.forms.normal import unreadable
 from midflight.parity.records import Cause, Kind, LevelOutcome, Verdict
 from midflight.parity.report import Asked, as_html, as_json, as_jsonl, as_text, build
 from midflight.parity.report.values import REDACTED, Showing

@@ -18,11 +18,11 @@ from midflight.core.mapping import mapper_for
 from midflight.core.outcome import Mapped, Row
 from midflight.core.plan import Child, CollectionMap, KeyMap
 from midflight.parity.compare import compare
-from midflight.parity.normal import MISSING, NULL, TRUE
+from midflight.parity.forms.normal import MISSING, NULL, TRUE
+from midflight.parity.forms.source_form import SourceForm
+from midflight.parity.forms.target_form import TargetForm, Unreadable
 from midflight.parity.records import Cause, Entry, FieldDifference, Kind
 from midflight.parity.rules import Rules
-from midflight.parity.source_form import SourceForm
-from midflight.parity.target_form import TargetForm, Unreadable
 from tests.property.strategies import (
     FLAT,
     FLAT_TYPES,
@@ -39,7 +39,8 @@ from tests.unit.parity.corpus import GROUPS, OID, WHEN, compared, rows_of, sourc
 OWN = collection()
 """Nothing mapped: every value lies in the rest column."""
 JSON = collection(fields=(field("f", "jsonb"),))
-NOTHING = object()
+NOTHING = "<nothing>"
+"""No field at all. No value of the corpus says this."""
 STATES: list[list[Any]] = [[NOTHING], *GROUPS]
 
 

@@ -17,8 +17,8 @@ from bson.datetime_ms import DatetimeMS
 
 from midflight.core.outcome import Row
 from midflight.core.plan import CollectionMap
+from midflight.parity.forms.source_form import SourceForm
 from midflight.parity.records import Cause, Entry, Kind
-from midflight.parity.source_form import SourceForm
 from midflight.records import Guard
 from tests.property.strategies import FLAT, NESTED
 from tests.unit.parity.chain import TWINS, guard_of, judged, run, seeded, stored, twins

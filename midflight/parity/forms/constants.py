@@ -11,7 +11,7 @@ from uuid import UUID
 from midflight.core.column_types import parse_type
 from midflight.core.plan import Constant
 from midflight.errors import PlanError
-from midflight.parity.places import Place, spread
+from midflight.parity.forms.places import Place, spread
 from midflight.parity.records import Normal
 
 

@@ -15,12 +15,22 @@ from bson.objectid import ObjectId
 from midflight.core.outcome import Row
 from midflight.core.plan import Child, CollectionMap
 from midflight.core.transforms import MISSING as NO_FIELD
-from midflight.parity.columns import reader_of
-from midflight.parity.image_cells import ARRAY, NULL, OBJECT, NoImage, Write, bson_name, documents, element, writer_of
-from midflight.parity.image_sheet import Sheet, in_order, json_name
-from midflight.parity.normal import normal
-from midflight.parity.places import names_of
-from midflight.parity.rest import Json, exact_of, name_of, parsed, value_of
+from midflight.parity.forms.columns import reader_of
+from midflight.parity.forms.image_cells import (
+    ARRAY,
+    NULL,
+    OBJECT,
+    NoImage,
+    Write,
+    bson_name,
+    documents,
+    element,
+    writer_of,
+)
+from midflight.parity.forms.image_sheet import Sheet, in_order, json_name
+from midflight.parity.forms.normal import normal
+from midflight.parity.forms.places import names_of
+from midflight.parity.forms.rest import Json, exact_of, name_of, parsed, value_of
 
 Residues = Sequence[Json | None] | None
 """By row: what the rest column has under a document's name; None where no row has anything."""

@@ -8,12 +8,12 @@ from typing import Any
 
 from midflight.core.outcome import Row
 from midflight.core.plan import Child, CollectionMap, FieldMap
-from midflight.parity.columns import Reader, reader_of
-from midflight.parity.normal import EMPTY_ARRAY, EMPTY_OBJECT, NULL
-from midflight.parity.places import Place, names_of, spread
+from midflight.parity.forms.columns import Reader, reader_of
+from midflight.parity.forms.normal import EMPTY_ARRAY, EMPTY_OBJECT, NULL
+from midflight.parity.forms.places import Place, names_of, spread
+from midflight.parity.forms.rest import Json, exact_of, name_of, part_of, value_of
+from midflight.parity.forms.target_back import Back
 from midflight.parity.records import Normal
-from midflight.parity.rest import Json, exact_of, name_of, part_of, value_of
-from midflight.parity.target_back import Back
 
 _MOST_BOUND = 5_000
 _NOTHING: Json = {}

@@ -15,9 +15,9 @@ from midflight.core.keys import key_bytes
 from midflight.core.plan import Child, CollectionMap, TransformMap
 from midflight.core.transforms import MISSING as NO_FIELD
 from midflight.core.transforms import find_transform
-from midflight.parity.constants import constant_fields
-from midflight.parity.normal import Hidden, unreadable
-from midflight.parity.places import Place, names_of, spread, spread_document
+from midflight.parity.forms.constants import constant_fields
+from midflight.parity.forms.normal import Hidden, unreadable
+from midflight.parity.forms.places import Place, names_of, spread, spread_document
 from midflight.parity.records import Entry, Normal
 
 _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(

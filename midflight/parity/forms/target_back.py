@@ -12,11 +12,11 @@ from midflight.core.literal import literal
 from midflight.core.plan import TransformMap
 from midflight.core.transforms import MISSING as NO_FIELD
 from midflight.core.transforms import find_transform
-from midflight.parity.columns import OUTSIDE, reader_of
-from midflight.parity.normal import unreadable
-from midflight.parity.places import Place, spread
+from midflight.parity.forms.columns import OUTSIDE, reader_of
+from midflight.parity.forms.normal import unreadable
+from midflight.parity.forms.places import Place, spread
+from midflight.parity.forms.rest import Json, exact_of
 from midflight.parity.records import Normal
-from midflight.parity.rest import Json, exact_of
 
 _PLAIN = frozenset({str, bool, type(None), type(NO_FIELD)})
 

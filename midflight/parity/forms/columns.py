@@ -13,8 +13,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from midflight.core.column_types import parse_type
-from midflight.parity.normal import FALSE, TRUE, number, unreadable
-from midflight.parity.rest import parsed, value_of
+from midflight.parity.forms.normal import FALSE, TRUE, number, unreadable
+from midflight.parity.forms.rest import parsed, value_of
 
 OUTSIDE = unreadable("the time lies outside the years 1 to 9999")
 """Stands for a time that no document of the source has: infinity, 44 BC, the year 10000."""

@@ -27,7 +27,7 @@ from bson.regex import Regex
 from bson.timestamp import Timestamp
 
 from midflight.core.transforms import MISSING as NO_FIELD
-from midflight.parity.normal import unreadable
+from midflight.parity.forms.normal import unreadable
 
 Json = dict[str, Any]
 _NO_OBJECT: Json = {}

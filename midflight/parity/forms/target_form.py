@@ -13,11 +13,11 @@ from itertools import count
 from midflight.core.outcome import Row
 from midflight.core.plan import CollectionMap
 from midflight.core.tables import tables
-from midflight.parity.normal import ORPHAN
-from midflight.parity.places import Place, names_of
+from midflight.parity.forms.normal import ORPHAN
+from midflight.parity.forms.places import Place, names_of
+from midflight.parity.forms.rest import Json, parsed
+from midflight.parity.forms.target_level import Elements, Level, Reading
 from midflight.parity.records import Normal
-from midflight.parity.rest import Json, parsed
-from midflight.parity.target_level import Elements, Level, Reading
 
 
 class Unreadable(ValueError):

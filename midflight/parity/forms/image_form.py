@@ -1,7 +1,7 @@
 """Rows of the target as images of documents: the BSON bytes that they would have in the source.
 
 A first look compares images: where they are the same bytes, no field can differ, and nothing needs to be taken apart.
-Other bytes prove nothing (the fields may still say the same), then the fields decide: `midflight.parity.target_form`.
+Other bytes prove nothing (the fields may still say the same), then the fields decide: see `target_form`.
 So what makes an image may give up wherever it gets hard, but must never leave out anything that the rows say.
 """
 
@@ -14,14 +14,14 @@ from typing import Any
 
 from midflight.core.outcome import Row
 from midflight.core.plan import Child, CollectionMap
-from midflight.parity.columns import reader_of
-from midflight.parity.constants import constant_fields
-from midflight.parity.image_cells import NoImage
-from midflight.parity.image_level import Level
-from midflight.parity.image_sheet import Block, Sheet
-from midflight.parity.normal import normal
+from midflight.parity.forms.columns import reader_of
+from midflight.parity.forms.constants import constant_fields
+from midflight.parity.forms.image_cells import NoImage
+from midflight.parity.forms.image_level import Level
+from midflight.parity.forms.image_sheet import Block, Sheet
+from midflight.parity.forms.normal import normal
+from midflight.parity.forms.rest import parsed
 from midflight.parity.records import Normal
-from midflight.parity.rest import parsed
 
 _UNCLEAR = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, struct.error)
 """What rows can lead to that nobody expected: whatever it is, there is no image. NoImage is a ValueError."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from sys import intern
 from typing import Any
 
-from midflight.parity.normal import EMPTY_ARRAY, EMPTY_OBJECT, ITSELF, NORMALS
+from midflight.parity.forms.normal import EMPTY_ARRAY, EMPTY_OBJECT, ITSELF, NORMALS
 from midflight.parity.records import Normal
 
 _MOST_PLACES = 20_000

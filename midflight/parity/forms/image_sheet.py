@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from midflight.core.outcome import Row
-from midflight.parity.image_cells import NoImage
-from midflight.parity.rest import Json, part_of
+from midflight.parity.forms.image_cells import NoImage
+from midflight.parity.forms.rest import Json, part_of
 
 Kept = Sequence[Json | None] | None
 """By row: what is kept of the document or element; None where nothing is kept of any."""
