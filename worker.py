@@ -24,6 +24,9 @@ from workflows.registry import WORKFLOWS, runner
 
 log = structlog.get_logger("midflight.worker")
 
+PATIENCE_SECONDS = 20.0
+"""So much longer than its graceful time a shutdown may take before the process ends anyway."""
+
 
 def build_worker(client: Client, settings: Settings, stores: ParityStores) -> Worker:
     """A worker for everything, on the settings' task queue."""
@@ -44,19 +47,27 @@ def build_worker(client: Client, settings: Settings, stores: ParityStores) -> Wo
 
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then let activities commit and end."""
-    stop = asyncio.Event()
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+        loop.add_signal_handler(signum, stop.set)
     client = await connect(settings.temporal_address, settings.temporal_namespace)
     async with build_worker(client, settings, ConfiguredStores(settings)):
         log.info("worker_started", task_queue=settings.task_queue, temporal=settings.temporal_address)
         await stop.wait()
         log.info("worker_stopping", within_seconds=settings.graceful_shutdown_seconds)
+        give_up = loop.call_later(settings.graceful_shutdown_seconds + PATIENCE_SECONDS, _give_up)
+    give_up.cancel()
     log.info("worker_stopped")
 
 
+def _give_up() -> None:
+    """The SDK's shutdown can hang, on an activity that the server has forgotten. Whatever is left, others take over."""
+    log.error("worker_stop_given_up", next_step="Nothing: what was under way goes on at another worker.")
+    exit_now(1)
+
+
 def main() -> int:
-    """Run a worker; 0 after a clean stop, 1 when it could not start."""
+    """Run a worker; 0 after a clean stop, 1 when it could not start. (A stop that hangs ends with 1, too.)"""
     try:
         settings = Settings.from_environment()
         telemetry.configure(settings.log_format, settings.log_level)

@@ -40,7 +40,11 @@ class Lateness:
 
 @asynccontextmanager
 async def working(rig: Rig) -> AsyncIterator[Lateness]:
-    """A worker in this process, whose door can be made late."""
+    """A worker in this process, whose door can be made late.
+
+    Stop it before its move is terminated: the SDK may wait for ever, in a shutdown, for an activity that the server
+    has forgotten in the same moment. (A worker process is given up after a while, see `worker.run`.)
+    """
     client = await connect(rig.temporal_address, "default")
     lateness = Lateness()
     stores = FaultyStores(rig.stores, target=lateness.on)
@@ -72,7 +76,7 @@ async def test_the_flip_waits_until_a_late_tail_has_passed_every_accepted_write(
             written = await write_until_fenced(shop)
             await approval
             await until_status(handle, lambda s: s.state.flipped, "the flip")
-            await handle.terminate()
+        await handle.terminate()
     assert written > 0
     assert versions(rig)["1"] == written
     assert rig.query("select authority, epoch from midflight.domains") == [("target", 2)]
@@ -104,7 +108,7 @@ async def test_a_drain_that_is_too_late_undoes_the_cutover_and_the_source_takes_
             shop.orders.update_one({"_id": 1}, {"$set": {"version": 77}})
             assert rig.query("select authority, epoch, stage from midflight.domains") == [("source", 1, "ramp")]
             late.seconds = 0.0
-            await handle.terminate()
+        await handle.terminate()
 
 
 @pytest.mark.parametrize("validator", [{}, {"version": {"$gte": 0}}])
@@ -120,7 +124,7 @@ async def test_the_validator_that_was_there_is_put_back_when_a_cutover_is_undone
             options = next(iter(shop.list_collections(filter={"name": "orders"})))["options"]
             assert options.get("validator", {}) == validator
             late.seconds = 0.0
-            await handle.terminate()
+        await handle.terminate()
 
 
 @pytest.mark.slow
