@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from struct import Struct
 from typing import Any
 
 from midflight.core.keys import key_bytes, key_value
@@ -16,6 +17,7 @@ from midflight.core.literal import Unkept, first_element, literal
 from midflight.core.values import InvalidBSON, decode, encode
 
 _NO_KEY = key_bytes(None)
+_SIZE = Struct("<I").unpack_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,9 @@ def read_document(raw: bytes) -> Document | Undecodable:
 
 def split(block: bytes) -> Iterator[bytes]:
     """The BSON bytes of each document of the block."""
-    start = 0
-    while start < len(block):
-        end = start + int.from_bytes(block[start : start + 4], "little")
+    start, length = 0, len(block)
+    while start < length:
+        end = start + _SIZE(block, start)[0]
         yield block[start:end]
         start = end
 

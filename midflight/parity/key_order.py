@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -43,6 +43,13 @@ def text_bound(key: bytes | None) -> str | None:
     if key is None or key[:2] == _OBJECT_ID:
         return None if key is None else key[2:].hex()
     return "" if key[0] in _BELOW_OBJECT_IDS else chr(0x10FFFF)
+
+
+def texts_of(keys: Collection[bytes]) -> str | None:
+    """ObjectIds as hexadecimal texts, a blank between them; None where a key is none."""
+    if any(key[:2] != _OBJECT_ID for key in keys):
+        return None
+    return b"".join([key[2:] for key in keys]).hex(" ", 12)
 
 
 def key_bound(key: bytes | None) -> bytes | None:

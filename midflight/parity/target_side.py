@@ -18,7 +18,7 @@ from midflight.core.plan import Invariant, Plan
 from midflight.parity.forms.image_form import ImageForm, has_images
 from midflight.parity.forms.normal import normal
 from midflight.parity.forms.target_form import TargetForm
-from midflight.parity.key_order import OBJECT_IDS, bounds_of, key_bound, text_bound
+from midflight.parity.key_order import OBJECT_IDS, bounds_of, key_bound, text_bound, texts_of
 from midflight.parity.labels import label_of
 from midflight.parity.records import DELETED, Entry, Normal, Span
 from midflight.parity.stray import cell_of, key_of_row
@@ -114,6 +114,8 @@ class TargetSide:
     def images_of(self, entity: str, page: Sequence[Sequence[Row]]) -> dict[bytes, bytes]:
         """By the keys that the rows say."""
         images, mapper = self._images[entity].images(page), mapper_for(self._plan.collection(entity))
+        if len(images) == len(page[0]):
+            return dict(zip(map(key_of, images.values()), images.values(), strict=True))
         found = ((cell, images.get(cell, b"")) for cell, *_ in page[0])
         # An ObjectId has one form: what a rest column may keep of it says nothing of the key, and may be anything.
         return {key_of(image) if image else key_of_row(mapper, (cell, None)): image for cell, image in found}
@@ -128,7 +130,7 @@ class TargetSide:
         if held is None or held.token > token or held.roots != len(images):
             return False
         # As many rows are not yet the same: somebody may have given one another key.
-        if held.row_keys != " ".join(text_bound(key) or "" for key in images):
+        if held.row_keys != texts_of(images):
             return False
         return held.checksums == b"".join(map(digest_raw, images.values()))
 

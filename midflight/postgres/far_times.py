@@ -69,7 +69,8 @@ def cursor_with_times(connection: Connection) -> psycopg.AsyncCursor[Row]:
 
 
 async def _rows(connection: Connection, query: sql.Composed, parameters: Parameters) -> list[Row]:
-    return await (await connection.execute(query, parameters, binary=True)).fetchall()
+    # As text, which the driver reads faster than binary numbers and times; the session sees to its form.
+    return await (await connection.execute(query, parameters)).fetchall()
 
 
 def _read(row: Row, times: list[tuple[int, Callable[[str], Any]]]) -> Row:

@@ -27,8 +27,9 @@ _SETTINGS = {
     "statement_timeout": STATEMENT_TIMEOUT,
     "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT,
     "timezone": "UTC",
-    # The driver reads times as text in this style only.
+    # The driver reads times as text in this style only; and doubles must say all that they are.
     "datestyle": "ISO",
+    "extra_float_digits": "1",
     "default_transaction_isolation": "read committed",
 }
 # What a database was told to take lightly must not be lost here: the other store relies on it. Stricter is left alone.

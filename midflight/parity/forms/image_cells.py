@@ -33,6 +33,9 @@ _DAY = timedelta(days=1)
 _DAY_MS = 86_400_000
 _BIAS = 6176
 _MOST_SIGNIFICAND = 10**34 - 1
+_UINT64S = struct.Struct("<QQ").pack
+_EXPONENTS = [_BIAS - places << 49 for places in range(20)]
+"""By decimal places: the upper half of a Decimal128 whose digits fit into the lower half."""
 _DOUBTFUL = frozenset({tuple, datetime, dict, list, Code})
 """The types of values that the driver may write as something else."""
 
@@ -110,21 +113,22 @@ def _booleans(head: bytes, cells: Sequence[bool]) -> list[bytes]:
 def _numerics(head: bytes, cells: Sequence[Decimal]) -> list[bytes]:
     written = []
     for text in map(str, cells):
-        whole, _, places = (f"{Decimal(text):f}" if "E" in text else text).partition(".")
-        number = int(whole + places)  # NaN and infinities are none: ValueError
-        if number < 0:
-            written.append(head + _negative(number, len(places)))
-            continue
-        if number > _MOST_SIGNIFICAND or len(places) > _BIAS:
-            raise NoImage("too many digits")
-        written.append(head + (_BIAS - len(places) << 113 | number).to_bytes(16, "little"))
+        whole, _, places = text.partition(".")
+        try:
+            payload = _UINT64S(int(whole + places), _EXPONENTS[len(places)])
+        except (ValueError, LookupError, struct.error):  # negative, or long, or with an exponent
+            payload = _numeric(text)
+        written.append(head + payload)
     return written
 
 
-def _negative(number: int, places: int) -> bytes:
-    if -number > _MOST_SIGNIFICAND or places > _BIAS:
+def _numeric(text: str) -> bytes:
+    whole, _, places = f"{Decimal(text):f}".partition(".")
+    number = int(whole + places)  # NaN and infinities are none: ValueError
+    if not -_MOST_SIGNIFICAND <= number <= _MOST_SIGNIFICAND or len(places) > _BIAS:
         raise NoImage("too many digits")
-    return (1 << 127 | _BIAS - places << 113 | -number).to_bytes(16, "little")
+    sign, digits = (1 << 127, -number) if number < 0 else (0, number)
+    return (sign | _BIAS - len(places) << 113 | digits).to_bytes(16, "little")
 
 
 def _instants(head: bytes, cells: Sequence[datetime]) -> list[bytes]:

@@ -7,108 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, Protocol
-
-from bson.decimal128 import Decimal128
-from bson.objectid import ObjectId
+from typing import Any
 
 from midflight.core.outcome import Row
 from midflight.core.plan import Child, CollectionMap
-from midflight.core.transforms import MISSING as NO_FIELD
-from midflight.parity.forms.columns import reader_of
 from midflight.parity.forms.image_cells import (
     ARRAY,
     NULL,
     OBJECT,
     NoImage,
-    Write,
     bson_name,
     documents,
     element,
-    writer_of,
 )
+from midflight.parity.forms.image_fields import Part, Residues, cells_of
 from midflight.parity.forms.image_sheet import Sheet, in_order, json_name
-from midflight.parity.forms.normal import normal
 from midflight.parity.forms.places import names_of
-from midflight.parity.forms.rest import Json, exact_of, name_of, parsed, value_of
+from midflight.parity.forms.rest import Json, name_of, value_of
 
-Residues = Sequence[Json | None] | None
-"""By row: what the rest column has under a document's name; None where no row has anything."""
-_NUMBERS = (int, float, Decimal128)
 _EMPTY = documents([b""])[0]
 _INDEXES = [b"%d\0" % index for index in range(1_000)]
-
-
-class _Part(Protocol):
-    """What the plan says about one name."""
-
-    def elements(self, name: bytes, sheet: Sheet, residues: Residues) -> list[bytes]:
-        """By row: the element; nothing where there is no such field. `residues` are those under this name."""
-
-
-class _Cells:
-    """A field in a column whose type says its BSON type."""
-
-    def __init__(self, path: str, slot: int, type_text: str, kind: bytes, write: Write) -> None:
-        self._path = path
-        self._slot = slot
-        self._kind = kind
-        self._write = write
-        self._read = reader_of(type_text).read
-
-    def elements(self, name: bytes, sheet: Sheet, residues: Residues) -> list[bytes]:  # noqa: ARG002
-        """Of the cells; of the exact value that is kept instead, while it says what the cell says."""
-        cells = sheet.columns[self._slot]
-        head = self._kind + name
-        if None in cells:
-            there = iter(self._write(head, [cell for cell in cells if cell is not None]))
-            written = [b"" if cell is None else next(there) for cell in cells]
-        else:
-            written = self._write(head, cells)
-        for number, packed in sheet.exact(self._path):
-            written[number] = self._exact(name, cells[number], exact_of(packed), written[number])
-        return written
-
-    def _exact(self, name: bytes, cell: Any, exact: Any, written: bytes) -> bytes:
-        if cell is None:
-            return NULL + name if exact is None else b""
-        said = cell if self._read is None else self._read(cell)
-        return element(name, exact) if normal(exact) == said else written
-
-
-class _Trees:
-    """A field in a column that holds values of any type, as JSON."""
-
-    def __init__(self, path: str, slot: int, type_text: str) -> None:
-        self._path = path
-        self._slot = slot
-        self._holds_null = reader_of(type_text).holds_null
-
-    def elements(self, name: bytes, sheet: Sheet, residues: Residues) -> list[bytes]:  # noqa: ARG002
-        """What the texts say; beside them only the type of a number is expected to be kept."""
-        cells = sheet.columns[self._slot]
-        values = [NO_FIELD if cell is None else value_of(parsed(cell)) for cell in cells]
-        if any(type(value) is ObjectId and str(value) not in cell for value, cell in zip(values, cells, strict=True)):
-            raise NoImage("no ObjectId as it is written here")
-        written = [b"" if value is NO_FIELD else element(name, value) for value in values]
-        for number, packed in sheet.exact(self._path):
-            exact = exact_of(packed)
-            if cells[number] is None and exact is None and not self._holds_null:
-                written[number] = NULL + name
-                continue
-            if not isinstance(exact, _NUMBERS) or normal(exact) != normal(values[number]):
-                raise NoImage("a JSON column, and another value beside it")
-            written[number] = element(name, exact)
-        return written
 
 
 class _Node:
     """A document with fields that have homes of their own. `usual` are names in their natural order."""
 
     def __init__(self, path: str = "", usual: Sequence[str] = ()) -> None:
-        self.parts: dict[str, _Part] = {}
+        self.parts: dict[str, Part] = {}
         self._path = path
         self._usual = {name: place for place, name in enumerate(usual)}
+        self._last: tuple[int, int, bytes] = (0, -1, b"")
+        """Where the last part stands: unmapped names beyond it are just added."""
 
     def seal(self) -> None:
         """Called once all parts are there: brings them into natural order."""
@@ -117,6 +46,7 @@ class _Node:
             if isinstance(part, _Node):
                 part.seal()
         self.parts = {name: self.parts[name] for name in sorted(self.parts, key=self._place)}
+        self._last = max(map(self._place, self.parts), default=self._last)
 
     def elements(self, name: bytes, sheet: Sheet, residues: Residues) -> list[bytes]:
         """There is no document where nothing of it is left, unless it was empty, or null."""
@@ -133,20 +63,24 @@ class _Node:
     def fields(self, sheet: Sheet, residues: Residues) -> list[bytes]:
         """By row: the elements of all its fields."""
         columns = {
-            name: part.elements(bson_name(name), sheet, _under(name, residues)) for name, part in self.parts.items()
+            # Only documents have anything of their own under their name.
+            name: part.elements(bson_name(name), sheet, _under(name, residues) if type(part) is _Node else None)
+            for name, part in self.parts.items()
         }
         bodies = list(map(b"".join, zip(*columns.values(), strict=True))) if columns else [b""] * len(sheet.rows)
         for number, residue in enumerate(residues or ()):
             if residue:
-                found = {name: column[number] for name, column in columns.items() if column[number]}
-                bodies[number] = self._with_residue(found, residue)
+                bodies[number] = self._with_residue(columns, number, bodies[number], residue)
         return bodies
 
-    def _with_residue(self, found: dict[str, bytes], residue: Json) -> bytes:
-        for packed_name, packed in residue.items():
-            own = name_of(packed_name)
-            if own is not None and own not in self.parts:
-                found[own] = element(bson_name(own), value_of(packed))
+    def _with_residue(self, columns: dict[str, list[bytes]], number: int, body: bytes, residue: Json) -> bytes:
+        own = {name: packed for one, packed in residue.items() if (name := name_of(one)) is not None}
+        others = {
+            name: element(bson_name(name), value_of(packed)) for name, packed in own.items() if name not in self.parts
+        }
+        if "$order" not in residue and all(self._place(name) > self._last for name in others):
+            return body + b"".join(others[name] for name in sorted(others, key=self._place))
+        found = {name: column[number] for name, column in columns.items() if column[number]} | others
         names = in_order(residue["$order"], found) if "$order" in residue else sorted(found, key=self._place)
         return b"".join(map(found.__getitem__, names))
 
@@ -165,13 +99,13 @@ class Level:
     def __init__(self, plan: CollectionMap | Child, depth: int, tables: Iterator[int]) -> None:
         slot = 1 + depth
         self._node = _Node(usual=plan.order)
-        self._whole: _Part | None = None
+        self._whole: Part | None = None
         self.tables_inside: list[int] = []
         """The numbers of the tables of all elements inside."""
         if isinstance(plan, CollectionMap):
-            self._add("_id", _cells("_id", 0, plan.key.type))
+            self._add("_id", cells_of("_id", 0, plan.key.type))
         for number, mapped in enumerate(plan.fields):
-            self._add(mapped.field, _cells(mapped.field, slot + number, mapped.type))
+            self._add(mapped.field, cells_of(mapped.field, slot + number, mapped.type))
         for child in plan.children:
             elements = _Elements(child, depth + 1, tables)
             self._add(child.path, elements)
@@ -198,7 +132,7 @@ class Level:
                 kinds[number], payloads[number] = NULL, b""
         return kinds, payloads
 
-    def _add(self, path: str, part: _Part) -> None:
+    def _add(self, path: str, part: Part) -> None:
         names = names_of(path)
         if not names:
             self._whole = part
@@ -258,6 +192,9 @@ class _Elements:
     def _joined(
         self, inner: Sheet, outer: Row, span: slice, kinds: Sequence[bytes], payloads: Sequence[bytes]
     ) -> bytes:
+        if not self._is_map and not inner.orders and span.stop - span.start <= len(_INDEXES):
+            # The usual one, and the most often made: an array of a few elements.
+            return b"".join(chain.from_iterable(zip(kinds[span], _INDEXES, payloads[span], strict=False)))
         rows = inner.rows[span]
         elements: Iterable[Sequence[bytes]] = zip(kinds[span], self._names(rows), payloads[span], strict=True)
         if outer in inner.orders:
@@ -276,11 +213,6 @@ class _Elements:
         if exact is None:
             return NULL + name
         return self._kind + name + _EMPTY if exact == ({} if self._is_map else []) else b""
-
-
-def _cells(path: str, slot: int, type_text: str) -> _Part:
-    written = writer_of(type_text)
-    return _Trees(path, slot, type_text) if written is None else _Cells(path, slot, type_text, *written)
 
 
 def _under(name: str, residues: Residues) -> Residues:
