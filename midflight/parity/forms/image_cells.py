@@ -94,16 +94,11 @@ def _texts(head: bytes, cells: Sequence[str]) -> list[bytes]:
     return [head + _INT32(len(raw) + 1) + raw + b"\0" for raw in map(str.encode, cells)]
 
 
-def _int32s(head: bytes, cells: Sequence[int]) -> list[bytes]:
-    return [head + payload for payload in map(_INT32, cells)]
+def _packed(pack: Callable[[Any], bytes]) -> Write:
+    def write(head: bytes, cells: Sequence[Any]) -> list[bytes]:
+        return [head + payload for payload in map(pack, cells)]
 
-
-def _int64s(head: bytes, cells: Sequence[int]) -> list[bytes]:
-    return [head + payload for payload in map(_INT64, cells)]
-
-
-def _doubles(head: bytes, cells: Sequence[float]) -> list[bytes]:
-    return [head + payload for payload in map(_DOUBLE, cells)]
+    return write
 
 
 def _booleans(head: bytes, cells: Sequence[bool]) -> list[bytes]:
@@ -166,11 +161,11 @@ _WRITERS: dict[str, tuple[bytes, Write]] = {
     "text": (b"\x02", _texts),
     "varchar": (b"\x02", _texts),
     "boolean": (b"\x08", _booleans),
-    "smallint": (b"\x10", _int32s),
-    "integer": (b"\x10", _int32s),
-    "bigint": (b"\x12", _int64s),
+    "smallint": (b"\x10", _packed(_INT32)),
+    "integer": (b"\x10", _packed(_INT32)),
+    "bigint": (b"\x12", _packed(_INT64)),
     "numeric": (b"\x13", _numerics),
-    "double precision": (b"\x01", _doubles),
+    "double precision": (b"\x01", _packed(_DOUBLE)),
     "timestamptz": (b"\x09", _instants),
     "date": (b"\x09", _days),
     "uuid": (b"\x05", _uuids),
