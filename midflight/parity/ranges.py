@@ -115,7 +115,9 @@ async def _of_versions(work: Work, entity: str, place: ParityProgress) -> Blocks
             tally = Tally()
             changed = await _changed(work, entity, entries)
             tally.skipped = len(entries) - len(changed)
-            yield Block(entries[-1].key, len(entries), await unlike_of(work, entity, changed, tally), tally)
+            # Where there are images the target counts its fields by itself, all of them.
+            unlike = await unlike_of(work, entity, changed, tally, counted=not has_images(work, entity))
+            yield Block(entries[-1].key, len(entries), unlike, tally)
 
 
 async def _of_sample(work: Work, entity: str, place: ParityProgress) -> Blocks:

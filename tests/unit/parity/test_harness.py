@@ -368,6 +368,17 @@ async def test_a_watch_run_skips_what_was_equal_and_was_not_written_since() -> N
     assert outcome(record, "full").details["base"] == "r1"
 
 
+async def test_the_census_of_a_watch_run_counts_no_key_twice() -> None:
+    """Where the target counts, it counts every key; else only those are counted that were compared."""
+    shop, store = stocked(), MemoryRuns()
+    await parity(shop, store).run("r1", levels=("full",))
+    shop.put(key(5), total=500, state="paid")
+    shop.follow()
+    record = await parity(shop, store).run("w1", mode="watch", levels=("census", "full"))
+    expected = 1 if Shop.sides is GuardedSide else KEYS
+    assert {(one.source_present, one.target_present) for one in record.census} == {(expected, expected)}
+
+
 async def test_a_watch_run_looks_again_at_what_was_not_equal_in_the_run_before() -> None:
     shop, store = stocked(), MemoryRuns()
     shop.vandalise(key(3), total=-1)
